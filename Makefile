@@ -1,0 +1,107 @@
+# Every target sets up what it needs; a Python 3.11 or newer and make are all that must be there.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format lock upgrade test-duckdb15 test-lowest wheel test-all clean
+
+export UV_NO_PROGRESS := 1
+export UV_PYTHON_DOWNLOADS := never
+
+PROBE := import sys; sys.version_info >= (3, 11) or sys.exit(1); print(sys.executable)
+# Each candidate is run, for a shim may stand on the PATH for a version that it then refuses.
+first-python = $(shell IFS=:; for name in $(1); do for folder in $$PATH; do \
+    "$$folder/$$name" -c '$(PROBE)' 2>/dev/null && exit; done; done)
+PYTHON ?= $(call first-python,python3.13 python3.12 python3.11 python3 python)
+OLDEST_PYTHON ?= $(call first-python,python3.11 python3.12 python3.13 python3 python)
+
+UV := .uv/bin/uv
+BIN := .venv/bin
+PYTEST := -m pytest -n 2 -q
+
+help: ## List the targets
+	@echo 'Usage: make TARGET [ARGS="..."] [PYTHON=/path/to/python3]'
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/ready ## Run the whole line against the emulated service: no account needed
+	$(BIN)/demeter demo $(ARGS)
+
+test: .venv/ready ## Run the tests: make test ARGS="-k name"
+	$(BIN)/python $(PYTEST) $(ARGS)
+
+# What a machine path or a package host looks like; ma-user's home is one inside an instance.
+STRAY := (^|[^[:alnum:]_.~}>)-])/(home|root|tmp|work|Users)/|py[p]i\.org|pythonhoste[d]\.|npmj[s]\.
+lint: .venv/ready ## Check style, types, SQL, and that no tracked file names a machine
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(if $(wildcard sql),$(BIN)/sqlfluff lint --disable-progress-bar sql)
+	@! git grep -nIE '$(STRAY)' | grep -v '/home/ma-user'
+
+format: .venv/ready ## Put Python and SQL into their format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(if $(wildcard sql),$(BIN)/sqlfluff fix --disable-progress-bar --quiet sql)
+
+test-duckdb15: .venv-duckdb15/ready ## Run the tests on DuckDB 1.5, the line before the default
+	.venv-duckdb15/bin/python $(PYTEST) $(ARGS)
+
+test-lowest: .venv-lowest/ready ## Run the tests on the lowest dependencies that are promised
+	.venv-lowest/bin/python $(PYTEST) $(ARGS)
+
+# Tried from a folder outside the checkout, where only what the wheel carries can be found.
+wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
+	rm -rf dist
+	$(UV) build --quiet --no-build-isolation --python $(BIN)/python
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && demeter="$$folder/bin/demeter" && \
+	$(UV) venv --quiet --clear --python "$(PYTHON)" "$$folder" && \
+	$(UV) pip sync --quiet --python "$$folder" --require-hashes requirements/runtime.txt && \
+	$(UV) pip install --quiet --python "$$folder" --no-deps dist/*.whl && \
+	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
+	test -s schema.txt && echo "The wheel works outside the checkout."
+
+test-all: test-duckdb15 test-lowest wheel ## Run what `test` leaves out: the other versions, the wheel
+
+lock: .uv/ready ## Renew requirements/ after a change of dependencies
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
+	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
+	$(LOCK) --group uv -o requirements/uv.txt
+
+upgrade: LOCK += --upgrade
+upgrade: lock ## Renew requirements/ with the newest versions
+
+clean: ## Remove the environments, and what the targets made
+	rm -rf .venv .venv-duckdb15 .venv-lowest .uv build dist
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+LOCK = $(UV) pip compile --quiet --universal --python "$(PYTHON)" --python-version 3.11 \
+    --only-binary :all: --generate-hashes --no-annotate --custom-compile-command 'make lock'
+
+ENVIRONMENTS := .venv/ready .venv-duckdb15/ready .venv-lowest/ready
+.venv/ready: requirements/dev.txt
+.venv-duckdb15/ready: requirements/duckdb15.txt
+.venv-lowest/ready: requirements/lowest.txt
+.venv-lowest/ready: PYTHON = $(OLDEST_PYTHON)
+
+$(ENVIRONMENTS): pyproject.toml .uv/ready
+	@echo "Setting up $(@D)"
+	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
+	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)
+	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+PIP_INSTALL := -m pip install --quiet --require-hashes --only-binary :all: -r requirements/uv.txt
+# The uv on the PATH, else the locked one, by the pip of a new environment or the system's pip.
+.uv/ready: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer is on the PATH: install one," \
+	    "or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@rm -rf .uv && mkdir -p .uv/bin
+	@if uv --version >/dev/null 2>&1; then ln -s "$$(command -v uv)" $(UV); \
+	elif "$(PYTHON)" -c 'import ensurepip' 2>/dev/null; then \
+	    "$(PYTHON)" -m venv .uv && .uv/bin/python $(PIP_INSTALL); \
+	elif "$(PYTHON)" -c 'import pip' 2>/dev/null; then \
+	    "$(PYTHON)" $(PIP_INSTALL) --target .uv; \
+	else echo "$(PYTHON) has neither ensurepip nor pip: install python3-venv or uv" >&2; exit 1; fi
+	@touch $@

@@ -1,0 +1,51 @@
+"""What every test stands on: nothing but loopback, and none of the settings of who runs it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# How fast a shared machine happens to be is no property of the code.
+settings.register_profile("demeter", deadline=None)
+settings.load_profile("demeter")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, by name or by address, is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True, scope="session")
+def only_loopback() -> Iterator[None]:
+    """Fail a test that connects to another machine, by an error that no retry can swallow."""
+    connect = socket.socket.connect
+
+    def connect_on_loopback(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not is_loopback(address[0]):
+            pytest.fail(f"a test connects to {address[0]}: only loopback is there")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_on_loopback)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_from_outside() -> Iterator[None]:
+    """Take away the settings and the proxies of the environment that runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("DEMETER_") or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        yield
