@@ -1,0 +1,118 @@
+"""From a request to its answer: routes, tokens, faults and the listing, without the network."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from etl.emulator import answers, paging
+from etl.emulator.answers import Answer, Declined
+from etl.emulator.clock import Clock, http_date
+from etl.emulator.faults import Faults
+from etl.emulator.listing import Listing
+from etl.emulator.parameters import read_query
+from etl.emulator.rows import Source
+from etl.emulator.tokens import Tokens
+
+TOKENS_PATH = "/v3/auth/tokens"
+
+
+@dataclass
+class Received:
+    """A request as it came, and the status that it was answered with."""
+
+    method: str
+    path: str
+    params: dict[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)  # By their names in lower case.
+    body: bytes = b""
+    status: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+
+class Requests(list[Received]):
+    """The requests received so far, oldest first; `epoch` counts how often they were cleared."""
+
+    epoch = 0
+
+    def clear(self) -> None:
+        """Forget them, and count from 1 again."""
+        super().clear()
+        self.epoch += 1
+
+
+class Service:
+    """The service: one listing per project, one set of tokens, one clock, one set of faults."""
+
+    def __init__(
+        self, listings: Mapping[str, Listing], tokens: Tokens, clock: Clock, faults: Faults
+    ) -> None:
+        self.listings = listings
+        self.tokens = tokens
+        self.clock = clock
+        self.faults = faults
+        self.requests = Requests()
+        self.override: Answer | None = None
+        self._lock = threading.RLock()
+        self._epoch = 0
+
+    def answer(self, received: Received) -> Answer:
+        """The answer to a request, which is put on record; requests are answered one at a time."""
+        with self._lock:
+            self.requests.append(received)
+            try:
+                answer = self._routed(received)
+            except Declined as declined:
+                answer = declined.answer
+            received.status = answer.status
+            usual = {"Content-Type": "application/json", "Date": http_date(self.clock.now_us())}
+            return replace(answer, headers={**usual, **answer.headers})
+
+    def replace_source(self, project_id: str, source: Source) -> None:
+        """List other rows for a project from now on."""
+        with self._lock:
+            self.listings[project_id].source = source
+
+    def ids_throughout(self, project_id: str) -> set[str]:
+        """The ids that were listed at every instant since the requests were last cleared."""
+        with self._lock:
+            self._forget_if_cleared()
+            return self.listings[project_id].ids_throughout(self.clock.now_us())
+
+    def _routed(self, received: Received) -> Answer:
+        if (received.method, received.path) == ("POST", TOKENS_PATH):
+            if self.faults.fail_next_token:
+                return self.faults.fail_next_token.pop(0)
+            return self.tokens.grant(received.body)
+        match (received.method, received.path.split("/")):
+            case ("GET", ["", "v1", project_id, "demanager", "instances"]) if project_id:
+                return self._listed(received, project_id)
+        return answers.NOT_PUBLISHED
+
+    def _listed(self, received: Received, project_id: str) -> Answer:
+        self._forget_if_cleared()
+        faults, now_us = self.faults, self.clock.now_us()
+        broken = faults.scripted(len(self.requests)) or faults.throttled(now_us)
+        if broken is not None:
+            return broken
+        token = received.headers.get("x-auth-token")
+        self.tokens.use(token, project_id, faults.expire_token_after)
+        return faults.delivered(self.override or self._page(received, project_id, now_us))
+
+    def _page(self, received: Received, project_id: str, now_us: int) -> Answer:
+        listing, query = self.listings[project_id], read_query(received.params)
+        rows = listing.select(query, now_us, self.faults)
+        cut = paging.page(rows, query, self.faults)
+        body = paging.body(cut, len(rows), self.faults, now_us)
+        if query.is_plain and listing.verbatim and paging.is_whole(cut, rows, self.faults):
+            body = listing.verbatim
+        listing.drift(rows, query, now_us, self.faults)
+        return Answer(200, body)
+
+    def _forget_if_cleared(self) -> None:
+        if self._epoch != self.requests.epoch:
+            self._epoch = self.requests.epoch
+            for listing in self.listings.values():
+                listing.forget()
