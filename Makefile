@@ -97,8 +97,8 @@ PIP_INSTALL := -m pip install --quiet --require-hashes --only-binary :all: -r re
 .uv/ready: requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer is on the PATH: install one," \
 	    "or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@rm -rf .uv && mkdir -p .uv/bin
-	@if uv --version >/dev/null 2>&1; then ln -s "$$(command -v uv)" $(UV); \
+	@rm -rf .uv
+	@if uv --version >/dev/null 2>&1; then mkdir -p .uv/bin && ln -s "$$(command -v uv)" $(UV); \
 	elif "$(PYTHON)" -c 'import ensurepip' 2>/dev/null; then \
 	    "$(PYTHON)" -m venv .uv && .uv/bin/python $(PIP_INSTALL); \
 	elif "$(PYTHON)" -c 'import pip' 2>/dev/null; then \
