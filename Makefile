@@ -34,13 +34,13 @@ lint: .venv/ready ## Check style, types, SQL, and that no tracked file names a m
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(if $(wildcard sql),$(BIN)/sqlfluff lint --disable-progress-bar sql)
+	$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@! git grep -nIE '$(STRAY)' | grep -v '/home/ma-user'
 
 format: .venv/ready ## Put Python and SQL into their format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(if $(wildcard sql),$(BIN)/sqlfluff fix --disable-progress-bar --quiet sql)
+	$(BIN)/sqlfluff fix --disable-progress-bar --quiet sql
 
 test-duckdb15: .venv-duckdb15/ready ## Run the tests on DuckDB 1.5, the line before the default
 	.venv-duckdb15/bin/python $(PYTEST) $(ARGS)
