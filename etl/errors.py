@@ -1,12 +1,12 @@
 """Everything that can go wrong, sorted by what the reader does next.
 
-    DemeterError            1  a defect in demeter: report it
-    ├── UsageError          2  mend the command or the settings
-    ├── IncompleteListing   3  run again; what came is kept and marked
-    ├── CheckFailed         4  look at the named rows
-    ├── Refused             5  mend the credentials or the permissions
-    ├── ServiceUnavailable  6  the service or the network gave out: run again later
-    └── LakeBusy            7  wait for the other run
+DemeterError            1  a defect in demeter: report it
+├── UsageError          2  mend the command or the settings
+├── IncompleteListing   3  run again; what came is kept and marked
+├── CheckFailed         4  look at the named rows
+├── Refused             5  mend the credentials or the permissions
+├── ServiceUnavailable  6  the service or the network gave out: run again later
+└── LakeBusy            7  wait for the other run
 """
 
 from __future__ import annotations

@@ -243,8 +243,9 @@ def _escape(unsafe: re.Match[bytes]) -> bytes:
 
 def _redact_prose(text: bytes) -> bytes:
     """Redact what tells of itself that it is a credential, wherever it stands."""
-    for rule, replacement in _RULES:
-        text = rule.sub(replacement, text)
+    for mark, rule, replacement in _RULES:
+        if mark in text:
+            text = rule.sub(replacement, text)
     return text
 
 
@@ -262,9 +263,11 @@ def _rule(pattern: str) -> re.Pattern[bytes]:
     return re.compile(pattern.replace("WORD", f"(?:{_WORD})").encode(), re.I | re.M)
 
 
-_RULES: tuple[tuple[re.Pattern[bytes], bytes | Callable[[re.Match[bytes]], bytes]], ...] = (
+# What a text must have in it before a rule is worth trying, the rule, and what comes in its place.
+_RULES: tuple[tuple[bytes, re.Pattern[bytes], bytes | Callable[[re.Match[bytes]], bytes]], ...] = (
     # A private key, to its last line or to the end of the string.
     (
+        b"----",
         _rule(
             r"-{4,5} ?BEGIN[ A-Z0-9]{0,64}PRIVATE KEY"
             r'(?:[^"\\-]++|-(?!---[- ]{0,2}END)|\\++[nrt/])*+(?:-{4,5} ?END[ \w]{0,64}-{4,5})?'
@@ -273,6 +276,7 @@ _RULES: tuple[tuple[re.Pattern[bytes], bytes | Callable[[re.Match[bytes]], bytes
     ),
     # scheme://user:password@host; the second form is for passwords with a raw / ? or # in them.
     (
+        b"@",
         _rule(
             r'(:\\*+/\\*+/)(?:[^\s"<>/?#\\]*@'
             r'|[^\s"<>/?#:@\[\\]*+:(?!\d*+(?:[\s"<>/?#\\]|\Z))'
@@ -282,37 +286,44 @@ _RULES: tuple[tuple[re.Pattern[bytes], bytes | Callable[[re.Match[bytes]], bytes
     ),
     # Authorization: and Cookie: to the end of the line.
     (
+        b":",
         _rule(
-            r"((?:authorization|cookie)[ \t]{0,8}:[ \t]{0,8})"
+            r"((?:authorization|cookie)[ \t]{0,8}:[ \t]{0,8})(?!\[redacted\])"
             r'(?:[^\s"<>\\]|\\(?!"))(?:[^\r\n"<>\\]|\\(?!"))*+'
         ),
         rb"\1[redacted]",
     ),
     (
+        b" ",
         _rule(r'(\bbearer[ \t]{1,8})(?=[^\s"<>]*\d|[^\s"<>]{20})[^\s"<>,;\\]{6,}+'),
         rb"\1[redacted]",
     ),
-    (_rule(r"(\bbasic[ \t]{1,8})([a-z0-9+/]{4,}+={0,2})"), _redact_basic),
+    (b" ", _rule(r"(\bbasic[ \t]{1,8})([a-z0-9+/]{4,}+={0,2})"), _redact_basic),
     # name=value, as in a query; a value may be quoted.
     (
+        b"=",
         _rule(
             rf"((?:WORD[\w.\[\]-]{{0,40}}|(?<=[?&;])(?:sig|{_SHORT}))"
-            r"(?:[ \t]{0,8}=(?!=)[ \t]{0,8}|%3d))"
+            r"[ \t]{0,8}=(?!=)[ \t]{0,8})(?!\[redacted\])"
             r"""(?:"(?=[^\s,:}\]"\\])[^"\r\n]*+"?|'[^'"\r\n]*+'?|(?:[^\s&#"<>\\]|\\(?!"))++)"""
         ),
         rb"\1[redacted]",
     ),
+    # The same in a query that is itself a part of a query.
+    (b"%3", _rule(r'(WORD[\w.-]{0,40}%3d)[^\s&#"<>%\\]++'), rb"\1[redacted]"),
     # name: value, as a line by itself.
     (
+        b":",
         _rule(
-            r"^([ \t>]{0,40}+(?:- )?[\w.-]{0,40}?WORD[\w.-]{0,40}[ \t]{0,8}:[ \t]{1,8})"
+            r"^([ \t>]{0,40}+(?:- )?[\w.-]{0,40}?WORD[\w.-]{0,40}[ \t]{0,8}:[ \t]{1,8})(?!\[redacted\])"
             r'(?:"(?=[^\s,:}\]"\\])[^"\r\n]*+"?|[^\s"<>][^\r\n"<>]*+)'
         ),
         rb"\1[redacted]",
     ),
-    (_rule(r"(<[\w:.-]{0,40}?WORD[\w:.-]{0,40}>)[^<]++"), rb"\1[redacted]"),
+    (b">", _rule(r"(<[\w:.-]{0,40}?WORD[\w:.-]{0,40}>)(?!\[redacted\])[^<]++"), rb"\1[redacted]"),
     # 'name': 'value', as Python prints it.
     (
+        b"'",
         _rule(
             r"""('[^'"\r\n]{0,40}?WORD[^'"\r\n]{0,40}'\s{0,8}:\s{0,8})"""
             r"""(?:'[^'"\r\n]*+'?|(?!none\b|null\b)[\w.+-]++)"""

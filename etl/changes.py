@@ -1,0 +1,121 @@
+"""What a sweep changed: the rows that are new, differ, begin a day, or say that something left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+
+from etl.columns import quoted
+from etl.dictionary import Table, all_columns, kept
+from etl.flatten import relations
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Who saw the rows: the sweep, what its listing proves, and when it ended.
+
+    `absence` is the SQL condition, over a row of `last_instances`, under which not having seen the
+    instance means that it left; `whole` says that everything of the project was listed.
+    """
+
+    project_id: str
+    sweep_id: str
+    ended_at: datetime
+    absence: str = "false"
+    whole: bool = False
+
+
+# A row of a table left when what it hangs on was seen without it, or left itself.
+_LEFT = {
+    "instances": "instance_id in (from gone_instances)",
+    "attributes": """(
+        (owner_kind in ('instance', 'failure')
+            and (owner_id in (from seen_instance_ids) or owner_id in (from gone_instances)))
+        or (owner_kind in ('profile', 'provision') and owner_id in (select profile_id from now_profiles))
+        or (owner_kind = 'flavor' and owner_id in (select flavor from now_flavors))
+        or (owner_kind in ('profile', 'provision', 'flavor') and $whole)
+    )""",
+    "instance": """(
+        instance_id in (from seen_instance_ids) or instance_id in (from gone_instances)
+        or (instance_id is null and $whole)
+    )""",
+    "shared": "$whole",
+}
+
+# Of several documents about one instance the newest counts: by its own update, else as it came.
+_WINNERS = """
+create or replace temp table winners as
+select document_id, observed_at, instance_id, updated_at, slice, page
+from documents
+qualify instance_id is null or row_number() over (
+    partition by instance_id
+    order by updated_at desc nulls last, observed_at desc, document_id desc) = 1
+"""
+
+
+def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> dict[str, pa.Table]:
+    """The rows to write, by table; empty tables are left out.
+
+    The connection holds what was flattened, and for each table a relation `last_<table>` with the
+    last row that was written for each key.
+    """
+    relations(connection)
+    connection.execute(_WINNERS)
+    for table in kept():
+        connection.execute(_now(table))
+    connection.execute(
+        "create or replace temp table seen_instance_ids as select instance_id from now_instances"
+    )
+    connection.execute(
+        "create or replace temp table gone_instances as select instance_id from last_instances "
+        f"where change <> 'gone' and ({observer.absence}) and instance_id not in (from seen_instance_ids)"
+    )
+    found = {table.name: connection.sql(_changed(table, observer)).to_arrow_table() for table in kept()}
+    return {name: rows for name, rows in found.items() if rows.num_rows}
+
+
+def _now(table: Table) -> str:
+    """The statement that makes `now_<table>`: one row a key, from the newest document."""
+    own = ", ".join(f"tidy.{column.name}" for column in table.columns)
+    keys = ", ".join(f"tidy.{key}" for key in table.keys)
+    return (
+        f"create or replace temp table now_{table.name} as select {own}, winners.observed_at "
+        f"from tidy_{table.name} as tidy join winners using (document_id) "
+        f"qualify row_number() over (partition by {keys} order by winners.updated_at desc nulls last, "
+        "winners.instance_id desc nulls last, document_id desc) = 1"
+    )
+
+
+def _changed(table: Table, observer: Observer) -> str:
+    """The query of the rows to write of one table."""
+    same_key = " and ".join(f"last.{key} is not distinct from now.{key}" for key in table.keys)
+    differs = " or ".join(f"now.{name} is distinct from last.{name}" for name in table.compared) or "false"
+    date = "(now.observed_at at time zone 'UTC')::date"
+    ended = f"{quoted(observer.ended_at.isoformat())}::timestamptz"
+    project, sweep = quoted(observer.project_id), quoted(observer.sweep_id)
+    names = ", ".join(column.name for column in all_columns(table))
+    left = _LEFT.get(table.name, _LEFT[table.owner]).replace("$whole", str(observer.whole).lower())
+    return f"""
+        with judged as (
+            select now.*, {project} as project_id, {sweep} as sweep_id, {date} as observed_date, case
+                when last.change is null or last.change = 'gone' then 'new'
+                when {differs} then 'changed'
+                when last.observed_date < {date} then 'keyframe'
+            end as change
+            from now_{table.name} as now left join last_{table.name} as last on {same_key}
+        ),
+        left_behind as (
+            select last.* replace ({sweep} as sweep_id, {ended} as observed_at, 'gone' as change,
+                ({ended} at time zone 'UTC')::date as observed_date)
+            from last_{table.name} as last
+            where change <> 'gone' and {left}
+                and not exists (select 1 from now_{table.name} as now where {same_key})
+        )
+        select {names} from judged where change is not null
+        union all by name
+        select {names} from left_behind
+        order by {table.keys[0]}
+    """

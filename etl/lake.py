@@ -1,0 +1,203 @@
+"""The lake: tidy tables as Delta tables, and the row in `sweeps` that commits a sweep.
+
+Delta commits one table at a time. A sweep therefore writes its rows first and its row in `sweeps`
+last, and every reader takes only rows of sweeps that are in `sweeps`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import deltalake
+import pyarrow as pa
+
+from etl.columns import quoted
+from etl.dictionary import TABLES, Table, all_columns, table
+from etl.errors import LakeBusy, UsageError
+
+VERSION = 1
+MARKER = "demeter.json"
+# A table is compacted where it is cheap: when as many small files have come together.
+FILES_BEFORE_COMPACTION = 24
+COMMITS_BEFORE_CHECKPOINT = 20
+
+ARROW_TYPES = {
+    "varchar": pa.string(),
+    "bigint": pa.int64(),
+    "boolean": pa.bool_(),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "date": pa.date32(),
+}
+
+
+def schema(table: Table) -> pa.Schema:
+    """The Arrow schema of a tidy table."""
+    return pa.schema([(column.name, ARROW_TYPES[column.sql_type]) for column in all_columns(table)])
+
+
+class Lake:
+    """A lake in a local directory."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+        self._tables: dict[str, deltalake.DeltaTable] = {}
+
+    def create(self) -> None:
+        """Make what is missing of the lake: the directories and every table, empty."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"the lake {self.path} is a file: give a directory with DEMETER_LAKE")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._check_version()
+            for each in TABLES:
+                if not deltalake.DeltaTable.is_deltatable(str(self._location(each.name))):
+                    self._create_table(each)
+            _replace(self.path / MARKER, json.dumps({"version": VERSION}) + "\n")
+        except OSError as error:
+            raise UsageError(f"the lake {self.path} cannot be written: {error.strerror or error}") from None
+
+    def check(self) -> None:
+        """Raise UsageError unless this is a lake that this version can read."""
+        if not (self.path / MARKER).is_file():
+            raise UsageError(f"there is no lake at {self.path}: run `demeter sweep`, or set DEMETER_LAKE")
+        self._check_version()
+
+    def raw(self, project_id: str) -> Path:
+        """The directory of the raw pages of a project, one directory a sweep."""
+        return self.path / "raw" / project_id
+
+    def delta(self, name: str) -> deltalake.DeltaTable:
+        """The table as of now."""
+        if name not in self._tables:
+            self._tables[name] = deltalake.DeltaTable(str(self._location(name)))
+        else:
+            self._tables[name].update_incremental()
+        return self._tables[name]
+
+    def files(self, name: str, since: date | None = None) -> list[str]:
+        """The files of the table's present version, or those of the days from `since` on."""
+        filters = [("observed_date", ">=", since.isoformat())] if since else None
+        return sorted(self.delta(name).file_uris(filters))
+
+    def relation(self, name: str, since: date | None = None) -> str:
+        """SQL that reads a table, committed or not, of the days from `since` on."""
+        columns = all_columns(table(name))
+        files = self.files(name, since)
+        if not files:
+            empty = ", ".join(f"null::{column.sql_type} as {column.name}" for column in columns)
+            return f"(select {empty} where false)"
+        listed = ", ".join(quoted(file) for file in files)
+        hive = "true, hive_types = {'observed_date': date}" if table(name).owner != "log" else "false"
+        names = ", ".join(column.name for column in columns)
+        options = f"union_by_name = true, hive_partitioning = {hive}"
+        return f"(select {names} from read_parquet([{listed}], {options}))"
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Add rows to a table."""
+        deltalake.write_deltalake(
+            self.delta(name),
+            rows.select(schema(table(name)).names).cast(schema(table(name))),
+            mode="append",
+        )
+
+    def commit(self, sweep_id: str, project_id: str, rows: Mapping[str, pa.Table], sweep: pa.Table) -> None:
+        """Write the rows of a sweep, and last its row in `sweeps`, which makes them visible."""
+        marker = self._marker(project_id)
+        _replace(marker, sweep_id)
+        for name, table_rows in rows.items():
+            self.append(name, table_rows)
+        self.append("sweeps", sweep)
+        marker.unlink()
+
+    def clean_up(self, project_id: str) -> None:
+        """Remove what a run that was killed left in the tables."""
+        marker = self._marker(project_id)
+        if not marker.exists():
+            return
+        sweep_id = marker.read_text(encoding="utf-8")
+        mine = f"sweep_id = {quoted(sweep_id)}"
+        committed = self.delta("sweeps").to_pyarrow_table(columns=["sweep_id"])["sweep_id"].to_pylist()
+        if sweep_id and sweep_id not in committed:
+            for each in TABLES:
+                self.delta(each.name).delete(mine)
+        marker.unlink()
+
+    def keep_house(self) -> None:
+        """Compact and checkpoint where commits have piled up, so that later sweeps stay as fast."""
+        for each in TABLES:
+            delta = self.delta(each.name)
+            counts = _files_by_partition(delta)
+            for partition, count in counts.items():
+                if count >= (FILES_BEFORE_COMPACTION if partition == max(counts) else 2):
+                    chosen = [("observed_date", "=", partition)] if partition else None
+                    delta.optimize.compact(partition_filters=chosen)
+            if delta.version() and delta.version() % COMMITS_BEFORE_CHECKPOINT == 0:
+                delta.create_checkpoint()
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the lock of that name; LakeBusy where another process holds it.
+
+        The system lets go of it when the process ends, however it ends.
+        """
+        path = self.path / "locks" / f"{name}.lock"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LakeBusy(f"another run holds {path.stem} of this lake: wait for it to end") from None
+            yield
+
+    def _marker(self, project_id: str) -> Path:
+        """The file that names the sweep of a project which is being written."""
+        return self.path / "locks" / f"{project_id}.writing"
+
+    def _location(self, name: str) -> Path:
+        return self.path / "tables" / name
+
+    def _create_table(self, table: Table) -> None:
+        deltalake.DeltaTable.create(
+            str(self._location(table.name)),
+            schema=deltalake.Schema.from_arrow(schema(table)),
+            partition_by=None if table.owner == "log" else ["observed_date"],
+            mode="ignore",
+        )
+
+    def _check_version(self) -> None:
+        """Raise UsageError for a lake of a newer version."""
+        marker = self.path / MARKER
+        if not marker.exists():
+            return
+        try:
+            version = int(json.loads(marker.read_text(encoding="utf-8"))["version"])
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(f"{marker} is not readable: restore it, or give another lake") from None
+        if version > VERSION:
+            raise UsageError(
+                f"the lake {self.path} is of version {version} and this demeter knows {VERSION}: "
+                "upgrade demeter"
+            )
+
+
+def _files_by_partition(delta: deltalake.DeltaTable) -> dict[str, int]:
+    """How many files each partition has; the key is empty for a table without partitions."""
+    counts: dict[str, int] = {}
+    for uri in delta.file_uris():
+        partition = uri.rpartition("observed_date=")[2].partition("/")[0] if "observed_date=" in uri else ""
+        counts[partition] = counts.get(partition, 0) + 1
+    return counts
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that readers see the old text or the new."""
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

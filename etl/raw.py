@@ -1,0 +1,120 @@
+"""Raw pages: every page of a sweep as it was received, a line each, for resuming and replaying."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from etl.page import Page
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep set out to list; `slices` are the filters, as query strings, of its slices."""
+
+    sweep_id: str
+    project_id: str
+    scope: str
+    slices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RawPage:
+    """A page and where in its sweep it came."""
+
+    slice: int
+    number: int
+    page: Page
+
+
+class Landing:
+    """The directory that takes the pages of one sweep; safe to share between threads."""
+
+    def __init__(self, directory: Path, plan: Plan) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True)
+        (directory / PLAN).write_text(json.dumps(asdict(plan)) + "\n", encoding="utf-8")
+        self._files: dict[int, IO[bytes]] = {}
+        self._numbers: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def land(self, slice_number: int, page: Page) -> RawPage:
+        """Append a page to its slice's file."""
+        body = page.body.replace("\n", " ").replace("\r", " ")
+        head = {"observed_at": page.observed_at.isoformat(), "repaired": page.repaired}
+        with self._lock:
+            number = self._numbers[slice_number] = self._numbers.get(slice_number, 0) + 1
+            line = f'{json.dumps({"page": number, **head})[:-1]}, "body": {body}}}\n'
+            self._append(slice_number, line)
+        return RawPage(slice_number, number, page)
+
+    def land_unreadable(self, slice_number: int, body: bytes, reason: str) -> None:
+        """Append an answer that is no page, for whoever has to find out why."""
+        text = body.decode(errors="backslashreplace")
+        with self._lock:
+            self._append(slice_number, json.dumps({"unreadable": reason, "text": text}) + "\n")
+
+    def close(self) -> None:
+        """Make the pages durable."""
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        self._files.clear()
+
+    def _append(self, slice_number: int, line: str) -> None:
+        if slice_number not in self._files:
+            path = self.directory / f"slice-{slice_number:05d}.jsonl.zst"
+            self._files[slice_number] = path.open("ab", buffering=0)
+        frame = pa.Codec("zstd").compress(line.encode(), asbytes=True)
+        self._files[slice_number].write(frame)
+
+
+def read_plan(directory: Path) -> Plan | None:
+    """The plan of a landed sweep; None where it is missing or cut off."""
+    try:
+        values = json.loads((directory / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return Plan(**{**values, "slices": tuple(values["slices"])})
+
+
+def lines(directory: Path, slice_number: int) -> Iterator[dict[str, Any]]:
+    """The whole lines of a slice's pages; one that a killed run cut off is left out.
+
+    Each has `page`, `observed_at`, `repaired` and, as text, `body`.
+    """
+    path = directory / f"slice-{slice_number:05d}.jsonl.zst"
+    if not path.exists():
+        return
+    for line in _whole_lines(path):
+        head, _, body = line.partition(', "body": ')
+        if body:
+            values = json.loads(head + "}")
+            values["observed_at"] = datetime.fromisoformat(values["observed_at"])
+            yield {**values, "body": body[:-1]}
+
+
+def _whole_lines(path: Path) -> Iterator[str]:
+    """The lines of a compressed file, up to where it breaks off."""
+    rest = b""
+    with pa.input_stream(str(path), compression="zstd") as stream:
+        while True:
+            try:
+                chunk = stream.read(1 << 22)
+            except OSError:
+                return
+            if not chunk:
+                return
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode() for line in whole)

@@ -1,0 +1,174 @@
+"""Settings: demeter.toml, then DEMETER_* of the environment, then options; the last one wins."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from etl.errors import UsageError
+
+SECRETS = ("token", "password")
+DEFAULT_FILE = Path("demeter.toml")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run needs to know; the names are those of demeter.toml and, in capitals, of DEMETER_*."""
+
+    lake: str = "lake"
+    endpoint: str = ""
+    project_id: str = ""
+    iam_endpoint: str = ""
+    user: str = ""
+    domain: str = ""
+    region: str = ""
+    limit: int = 500
+    concurrency: int = 4
+    requests_per_second: float = 20.0
+    timeout_seconds: float = 60.0
+    total_seconds: float = 900.0
+    attempts: int = 6
+    response_bytes: int = 512_000_000
+    one_answer_rows: int = 40_000
+    memory: str = "1GB"
+    allow_http: bool = False
+    token: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if field.name not in SECRETS
+        )
+        return f"Settings({shown})"
+
+
+def load(
+    options: Mapping[str, Any],
+    environment: Mapping[str, str] = os.environ,
+    file: Path | None = None,
+) -> Settings:
+    """The settings of a run; UsageError names what is malformed and where it was said."""
+    settings = Settings()
+    for source, values in _sources(options, environment, file):
+        known = {field.name: field for field in fields(Settings)}
+        for name, value in values.items():
+            if name not in known:
+                raise UsageError(f"{source} has an unknown setting {name!r}: see `demeter sweep --help`")
+            kind = type(getattr(Settings, name))
+            settings = replace(settings, **{name: _converted(value, kind, name, source)})
+    return settings
+
+
+def require(settings: Settings, *names: str) -> None:
+    """Raise UsageError unless each of the settings has a value."""
+    for name in names:
+        if not getattr(settings, name):
+            raise UsageError(
+                f"no {name} is set: set DEMETER_{name.upper()}"
+                + ("" if name in SECRETS else f" or `{name}` in {DEFAULT_FILE}")
+            )
+
+
+def check_url(url: str, name: str, allow_http: bool) -> None:
+    """Raise UsageError unless the URL can be sent requests with credentials in them."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{name} {url!r} is not a URL: it looks like https://modelarts.REGION.example.com")
+    if parts.username or parts.query or parts.fragment:
+        raise UsageError(f"{name} may only hold a host and a path: no user, query or fragment")
+    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
+        raise UsageError(
+            f"{name} {url!r} would send credentials unencrypted: use https, or set allow_http = true"
+        )
+
+
+def check_project(project_id: str) -> None:
+    """Raise UsageError unless the id can stand in a URL and in a file name."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", project_id):
+        raise UsageError(f"project_id {project_id!r} is not an id: letters, digits, - and _ only")
+
+
+def _sources(
+    options: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
+) -> list[tuple[str, Mapping[str, Any]]]:
+    given = {name: value for name, value in options.items() if value is not None}
+    return [
+        (str(file or DEFAULT_FILE), _from_file(file)),
+        ("the environment", _from_environment(environment)),
+        ("the command line", given),
+    ]
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    path = file or DEFAULT_FILE
+    if file is None and not path.exists():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"there is no settings file {path}: check --settings") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as settings: {error}") from None
+    for name in SECRETS:
+        if name in values:
+            raise UsageError(f"{path} holds the secret {name!r}: put it in DEMETER_{name.upper()} instead")
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        variable = f"DEMETER_{field.name.upper()}"
+        if field.name in SECRETS and environment.get(f"{variable}_FILE"):
+            values[field.name] = _secret_in(environment[f"{variable}_FILE"], f"{variable}_FILE")
+        if environment.get(variable):
+            values[field.name] = environment[variable]
+    return values
+
+
+def _secret_in(path: str, variable: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{variable}: the file cannot be read: {error}") from None
+
+
+def _converted(value: Any, kind: type, name: str, source: str) -> Any:
+    """The value as the setting's type; whole text for text, positive for numbers."""
+    try:
+        if kind is bool:
+            return _boolean(value)
+        if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
+            raise ValueError
+        converted = kind(value)
+        if kind in (int, float) and not converted > 0:
+            raise ValueError
+    except (TypeError, ValueError, KeyError):
+        shown = "a value that" if name in SECRETS else f"{value!r}, which"
+        wanted = {bool: "true or false", str: "text"}.get(kind, "a number above 0")
+        raise UsageError(f"{source} sets {name} to {shown} is not {wanted}") from None
+    return converted
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(value).lower()]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,97 @@
+"""What readers see of a lake: views that take only rows of committed sweeps.
+
+`demeter.duckdb` holds them for any DuckDB client; demeter's own commands make them afresh.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import date
+
+import duckdb
+
+from etl.columns import quoted
+from etl.dictionary import Table, kept
+from etl.lake import Lake
+
+FILE = "demeter.duckdb"
+STORAGE = "v1.0.0"  # opened by every DuckDB since 1.0
+
+_LIVE = """
+select * from {history}
+qualify row_number() over (
+    partition by project_id, {keys} order by observed_at desc, sweep_id desc) = 1
+    and change <> 'gone'
+"""
+
+
+def statements(lake: Lake) -> Iterator[str]:
+    """The statements that create the views, each after those it stands on."""
+    yield f"create view sweeps as select * from {lake.relation('sweeps')}"
+    yield f"create view slices as {_committed(lake, 'slices')}"
+    for table in kept():
+        yield f"create view {table.history} as {_history(lake, table)}"
+        recent = f"({_committed(lake, table.name, _live_since(lake))})"
+        yield f"create view {table.name} as {_LIVE.format(history=recent, keys=', '.join(table.keys))}"
+
+
+def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """A connection with the views that can read the lake and nothing else, and write nowhere."""
+    connection = duckdb.connect(":memory:")
+    connection.execute("set timezone = 'UTC'")
+    for statement in statements(lake):
+        connection.execute(statement)
+    connection.execute(f"set allowed_directories = [{quoted(str(lake.path / 'tables') + '/')}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def refresh(lake: Lake) -> None:
+    """Write demeter.duckdb anew and swap it in, so that its readers see the old views or the new."""
+    temporary = lake.path / f".{FILE}.{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute(f"attach {quoted(str(temporary))} as lake (storage_version {quoted(STORAGE)})")
+        connection.execute("use lake")
+        for statement in statements(lake):
+            connection.execute(statement)
+        connection.execute("use memory")
+        connection.execute("detach lake")
+    temporary.replace(lake.path / FILE)
+
+
+def _history(lake: Lake, table: Table) -> str:
+    """All rows of a table with the time that each was the latest of its key."""
+    keys = ", ".join(table.keys)
+    return f"""
+        select *, observed_at as valid_from, lead(observed_at) over (
+            partition by project_id, {keys} order by observed_at, sweep_id) as valid_to
+        from ({_committed(lake, table.name)})
+    """
+
+
+def _committed(lake: Lake, name: str, since: date | None = None) -> str:
+    return f"select * from {lake.relation(name, since)} where sweep_id in (select sweep_id from sweeps)"
+
+
+def _live_since(lake: Lake) -> date | None:
+    """The first day that can hold the last row of a live key: each has one since the day of the
+    last complete sweep of its project."""
+    found = (
+        duckdb.connect()
+        .execute(f"""
+        select min(since) from (
+            select max(case when verdict = 'complete' and {WHOLE}
+                then (observed_from at time zone 'UTC')::date else '0001-01-01' end) as since
+            from {lake.relation("sweeps")} where observed_from is not null group by project_id)
+    """)
+        .fetchone()
+    )
+    since: date | None = found[0] if found else None
+    return None if since is None or since.year == 1 else since
+
+
+WHOLE = "scope = 'de_type=Notebook&show_self=false'"

@@ -1,0 +1,11 @@
+-- Which keys have the maps of the reference: labels, annotations, params, details?
+-- Grain: one key of one map of one owner, for each document that has it.
+select
+    document_id,
+    owner_kind,
+    owner_id,
+    map,
+    key,
+    value
+from seen_attributes
+where value is not null

@@ -1,0 +1,10 @@
+-- Which profile was an instance made from?
+-- Grain: one profile, for each document that has it.
+select
+    document_id,
+    profile_id,
+    name,
+    description,
+    de_type,
+    flavor_type
+from seen_profiles

@@ -1,0 +1,11 @@
+-- With which image is a profile deployed?
+-- Grain: the deployment of one profile, for each document that has it.
+select
+    document_id,
+    profile_id,
+    type,
+    engine,
+    namespace,
+    image_name,
+    image_tag
+from seen_provisions
