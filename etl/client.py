@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -249,7 +249,7 @@ def _asked_to_wait(answer: Answer) -> float | None:
     if value.isdigit():
         return float(value)
     try:
-        wait = parsedate_to_datetime(value) - answer.date
+        wait: timedelta = parsedate_to_datetime(value) - answer.date
         return max(0.0, wait.total_seconds())
     except (TypeError, ValueError):
         pass
