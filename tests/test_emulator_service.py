@@ -144,10 +144,7 @@ def test_a_page_cap_shortens_every_page_and_keeps_the_total(service: Emulator) -
 def test_requests_are_recorded_and_can_be_cleared(service: Emulator) -> None:
     listed(service, limit=3)
     listed(service, sortby="status")
-    seen = [
-        (request.method, request.params.get("limit"), request.status)
-        for request in service.requests
-    ]
+    seen = [(request.method, request.params.get("limit"), request.status) for request in service.requests]
     assert seen == [("GET", "3", 200), ("GET", None, 400)]
     service.requests.clear()
     assert service.requests == []

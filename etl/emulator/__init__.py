@@ -2,7 +2,20 @@
 
 from etl.emulator.answers import ERRORS, Answer
 from etl.emulator.clock import Clock
-from etl.emulator.emulator import Emulator
+from etl.emulator.emulator import Emulator, run
 from etl.emulator.faults import Faults
+from etl.emulator.fleet import Fleet, Instance, Interval
+from etl.emulator.settings import FleetSettings
 
-__all__ = ["ERRORS", "Answer", "Clock", "Emulator", "Faults"]
+__all__ = [
+    "ERRORS",
+    "Answer",
+    "Clock",
+    "Emulator",
+    "Faults",
+    "Fleet",
+    "FleetSettings",
+    "Instance",
+    "Interval",
+    "run",
+]

@@ -13,7 +13,7 @@ from etl.emulator.answers import Answer
 from etl.emulator.clock import Clock
 from etl.emulator.faults import Faults
 from etl.emulator.listing import Listing
-from etl.emulator.rows import Document, Documents, Fleet
+from etl.emulator.rows import Document, Documents, Listable
 from etl.emulator.server import Server
 from etl.emulator.service import Requests, Service
 from etl.emulator.tokens import Account, Tokens
@@ -28,11 +28,11 @@ class Emulator:
 
     def __init__(
         self,
-        fleet: Fleet | None = None,
+        fleet: Listable | None = None,
         clock: Clock | None = None,
         faults: Faults | None = None,
         *,
-        fleets: Mapping[str, Fleet] | None = None,
+        fleets: Mapping[str, Listable] | None = None,
         password: str = PASSWORD,
         domain: str = "emulated-domain",
         token_seconds: float = 86_400,
@@ -53,9 +53,7 @@ class Emulator:
         self._server: Server | None = None
 
     @classmethod
-    def of_documents(
-        cls, documents: Iterable[Document], clock: Clock | None = None, **settings: Any
-    ) -> Self:
+    def of_documents(cls, documents: Iterable[Document], clock: Clock | None = None, **settings: Any) -> Self:
         """A service that lists exactly these documents; those given as bytes byte for byte."""
         return cls(Documents(documents), clock, **settings)
 
@@ -161,16 +159,14 @@ class Emulator:
     def documents(self) -> list[bytes]:
         """The documents of the first project now, in no particular order."""
         now_us = self.clock.now_us()
-        rows = self._service.listings[self.project_id].source.rows_at(now_us)
+        rows = self._service.listings[self.project_id].rows(now_us)
         return [row.body(now_us) for row in rows]
 
     @documents.setter
     def documents(self, documents: Iterable[Document]) -> None:
         self._service.replace_source(self.project_id, Documents(documents))
 
-    def answer_with(
-        self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def answer_with(self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         """Answer every listing request that its token allows with this, until told otherwise."""
         self._service.override = Answer(status, body, headers or {})
 
@@ -186,7 +182,7 @@ class Emulator:
 def run(
     host: str,
     port: int,
-    fleet: Fleet,
+    fleet: Listable,
     clock: Clock,
     faults: Faults | None = None,
     ready: Callable[[Emulator], None] | None = None,

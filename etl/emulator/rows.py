@@ -63,7 +63,7 @@ class Source(Protocol):
         ...
 
 
-class Fleet(Protocol):
+class Listable(Protocol):
     """What a service can be made of: the instances of one project, at any instant."""
 
     @property
