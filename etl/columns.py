@@ -19,8 +19,8 @@ create or replace macro integer_of(value) as whole_number(value);
 create or replace macro boolean_of(value) as
     case lower(value) when 'true' then true when 'false' then false end;
 create or replace macro timestamp_ms_of(value) as
-    case when whole_number(value) between 100000000000 and 253402300799999
-        then make_timestamptz(whole_number(value) * 1000) end;
+    make_timestamptz(
+        try_cast(regexp_extract(value, '^([0-9]{12,14})(\.0*)?$', 1) as bigint) * 1000);
 create or replace macro unit_bytes(unit) as
     case upper(unit)
         when 'B' then 1
@@ -56,14 +56,24 @@ class Leaf:
         return f"{self.table.name}__{self.column.name}__{self.table.bases.index(self.base)}"
 
     @property
+    def raw(self) -> str:
+        """The name of the staging column that holds its value as it came."""
+        return f"raw__{self.name}"
+
+    @property
     def typed(self) -> str:
         """The expression of its typed value; null where there is none or it is unusable."""
         return f"{self.column.type}_of({self.value})"
 
     @property
-    def wrong(self) -> str:
-        """The condition under which there is a value and it cannot be read as the column's type."""
-        return f"({self.value} not in ('', 'null', '\"\"') and {self.typed} is null)"
+    def typed_from_raw(self) -> str:
+        """The same over the column that holds the value as it came."""
+        return f"{self.column.type}_of({self.raw})"
+
+    @property
+    def unreadable(self) -> str:
+        """The condition under which a value came and could not be read as the column's type."""
+        return f"({self.raw} not in ('', 'null', '\"\"') and {self.name} is null)"
 
 
 def quoted(text: str) -> str:

@@ -247,17 +247,19 @@ def _seen_table(table: Table) -> str:
 
 def _typed() -> str:
     """The statement that types every field of every usable document."""
-    typed = [f"{leaf.typed} as {leaf.name}" for leaf in columns.leaves()]
-    wrong = [
-        f"case when {leaf.wrong} then {quoted(leaf.pointer)} end"
-        for leaf in columns.leaves()
-        if leaf.column.type != "text"
-    ]
+    texts = [leaf for leaf in columns.leaves() if leaf.column.type == "text"]
+    others = [leaf for leaf in columns.leaves() if leaf.column.type != "text"]
     contents = [f"{columns.struct_value(path)} as {_content(path)}" for path in _json_paths()]
+    came = [f"{leaf.typed} as {leaf.name}" for leaf in texts]
+    came += [f"{leaf.value} as {leaf.raw}" for leaf in others]
+    read = [f"{leaf.typed_from_raw} as {leaf.name}" for leaf in others]
+    wrong = [f"case when {leaf.unreadable} then {quoted(leaf.pointer)} end" for leaf in others]
     return (
-        "create or replace temp table typed as select document_id, slice, page, observed_at, instance_id, "
-        f"list_filter([{', '.join(wrong)}], lambda pointer: pointer is not null) as unreadable, "
-        f"{', '.join(typed + contents)} from shaped where instance_id is not null"
+        "create or replace temp table typed as with came as ("
+        f"select document_id, slice, page, observed_at, instance_id, {', '.join(came + contents)} "
+        f"from shaped where instance_id is not null), read as (select *, {', '.join(read)} from came) "
+        f"select *, list_filter([{', '.join(wrong)}], lambda pointer: pointer is not null) as unreadable "
+        "from read"
     )
 
 

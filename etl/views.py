@@ -28,11 +28,12 @@ qualify row_number() over (
 
 def statements(lake: Lake) -> Iterator[str]:
     """The statements that create the views, each after those it stands on."""
+    since = _live_since(lake)
     yield f"create view sweeps as select * from {lake.relation('sweeps')}"
     yield f"create view slices as {_committed(lake, 'slices')}"
     for table in kept():
         yield f"create view {table.history} as {_history(lake, table)}"
-        recent = f"({_committed(lake, table.name, _live_since(lake))})"
+        recent = f"({_committed(lake, table.name, since)})"
         yield f"create view {table.name} as {_LIVE.format(history=recent, keys=', '.join(table.keys))}"
 
 
