@@ -53,7 +53,10 @@ _LEAF = re.compile(
     re.S,
 )
 _PART = re.compile(rb"[{}\[\]]|" + _LEAF.pattern, re.S)
-_JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*+(?:\{\s*+["}]|\[\s*+["\[{\]])')
+_JSON = re.compile(
+    rb'(?:\xef\xbb\xbf)?\s*+(?:\{\s*+["}]|\[\s*+(?:["\[{\]]'
+    rb"|(?:true|false|null|-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?)\s*+[,\]]))"
+)
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.S)
 # Half a surrogate pair has no UTF-8 of its own and must stay an escape.
 _UNSAFE = re.compile(rb'["\\\x00-\x1f]|\xed[\xa0-\xbf][\x80-\xbf]')
@@ -148,7 +151,7 @@ def _redact_strings(page: bytes, signs: list[int], depth: int) -> bytes:
         done = end
         colon = _COLON.match(page, end + 1)
         if colon and _NAME.search(name):
-            value, done = _redact_value(page, colon.end())
+            value, done = _redact_value(page, colon.end(), depth)
             pieces += (page[end : colon.end()], value)
         elif end < len(page):
             pieces.append(b'"')
@@ -175,28 +178,30 @@ def _end_of_string(page: bytes, start: int) -> int:
     return string.end() if string else start
 
 
-def _redact_value(page: bytes, start: int) -> tuple[bytes, int]:
+def _redact_value(page: bytes, start: int, depth: int) -> tuple[bytes, int]:
     """Return the value that begins at `start` without its secrets, and where it ended."""
     if page[start : start + 1] in (b"{", b"["):
-        return _redact_leaves(page, start)
+        return _redact_leaves(page, start, depth)
     leaf = _LEAF.match(page, start)
     return (_redact_leaf(leaf.group()), leaf.end()) if leaf else (b"", start)
 
 
-def _redact_leaves(page: bytes, start: int) -> tuple[bytes, int]:
+def _redact_leaves(page: bytes, start: int, depth: int) -> tuple[bytes, int]:
     """Return an object or an array with its keys and no values, and where it ended."""
     pieces: list[bytes] = []
-    done, depth = start, 0
+    done, brackets = start, 0
     for part in _PART.finditer(page, start):
         text = part.group()
         if text in (b"{", b"["):
-            depth += 1
+            brackets += 1
         elif text in (b"}", b"]"):
-            depth -= 1
-            if not depth:
+            brackets -= 1
+            if not brackets:
                 return b"".join((*pieces, page[done : part.end()])), part.end()
-        elif not (text.startswith(b'"') and _COLON.match(page, part.end())):
-            pieces += (page[done : part.start()], _redact_leaf(text))
+        else:
+            is_key = text.startswith(b'"') and _COLON.match(page, part.end())
+            leaf = b'"' + _redact_string(text[1:-1], depth) + b'"' if is_key else _redact_leaf(text)
+            pieces += (page[done : part.start()], leaf)
             done = part.end()
     return b"".join((*pieces, page[done:])), len(page)
 
@@ -293,12 +298,6 @@ _RULES: tuple[tuple[bytes, re.Pattern[bytes], bytes | Callable[[re.Match[bytes]]
         ),
         rb"\1[redacted]",
     ),
-    (
-        b" ",
-        _rule(r'(\bbearer[ \t]{1,8})(?=[^\s"<>]*\d|[^\s"<>]{20})[^\s"<>,;\\]{6,}+'),
-        rb"\1[redacted]",
-    ),
-    (b" ", _rule(r"(\bbasic[ \t]{1,8})([a-z0-9+/]{4,}+={0,2})"), _redact_basic),
     # name=value, as in a query; a value may be quoted.
     (
         b"=",
@@ -330,4 +329,11 @@ _RULES: tuple[tuple[bytes, re.Pattern[bytes], bytes | Callable[[re.Match[bytes]]
         ),
         rb"\1'[redacted]'",
     ),
+    # Last, as what they take may hold what the others look for.
+    (
+        b" ",
+        _rule(r'(\bbearer[ \t]{1,8})(?=[^\s"<>]*(?:\d|[._~+/=-][^\s"<>])|[^\s"<>]{20})[^\s"<>,;\\]{6,}+'),
+        rb"\1[redacted]",
+    ),
+    (b" ", _rule(r"(\bbasic[ \t]{1,8})([a-z0-9+/]{4,}+={0,2})"), _redact_basic),
 )
