@@ -48,7 +48,8 @@ DOCUMENTED: dict[str, type] = {
     "queuing_info.flavor_details": dict,
     **{f"repository.{name}": str for name in ("id", "branch", "user_name", "user_email", "type")},
     **{f"repository.connection_info.{name}": str for name in ("protocol", "url")},
-    **{f"repository.connection_info.credential.{name}": str for name in ("ssh_private_key", "access_token")},
+    "repository.connection_info.credential.ssh_private_key": str,
+    "repository.connection_info.credential.access_token": str,
 }
 
 
@@ -62,9 +63,8 @@ def documents_of_two_days() -> list[tuple[int, list[dict[str, Any]]]]:
     """The documents at 64 instants, 45 minutes apart, with those instants."""
     view, one = fleet().source(), fleet()
     instants = [one.start_us + step * 45 * 60_000_000 for step in range(64)]
-    return [
-        (instant, [orjson.loads(row.body(instant)) for row in view.rows_at(instant)]) for instant in instants
-    ]
+    bodies = [(at, [row.body(at) for row in view.rows_at(at)]) for at in instants]
+    return [(at, [orjson.loads(body) for body in listed]) for at, listed in bodies]
 
 
 def every_document() -> Iterator[tuple[int, dict[str, Any]]]:
@@ -182,8 +182,10 @@ def test_a_missing_value_is_null_or_absent_or_empty_as_in_the_sample() -> None:
     documents = [document for _, document in every_document()]
     assert {one["spec"]["extend_storage"] is None for one in documents} == {True, False}
     assert {one.get("repository", "absent") is None for one in documents} == {True, False}
-    assert {"absent", "", "for the paper"} <= {one.get("description", "absent") for one in documents}
-    assert all((one["spec"]["failed_reasons"] is None) == ("error_code" not in one) for one in documents)
+    descriptions = {one.get("description", "absent") for one in documents}
+    assert {"absent", "", "for the paper"} <= descriptions
+    for one in documents:
+        assert (one["spec"]["failed_reasons"] is None) == ("error_code" not in one)
 
 
 def test_auto_stop_tells_when_only_while_the_instance_runs() -> None:
@@ -211,7 +213,8 @@ def test_a_run_starts_its_duration_before_it_will_stop_unless_the_stop_was_moved
         told = document["spec"]["auto_stop"]
         if "stop_timestamp" in told:
             starts[document["id"]] = told["stop_timestamp"] * 1000 - told["duration"] * 1_000_000
-    true = {key: max(i.started_us for i in one.truth(key) if i.started_us <= instant) for key in starts}
+    begun = {key: [i.started_us for i in one.truth(key)] for key in starts}
+    true = {key: max(at for at in begun[key] if at <= instant) for key in starts}
     assert len(starts) > 5
     assert starts == true
 
@@ -310,8 +313,8 @@ def test_an_instance_may_be_missing_for_a_while_although_it_runs_on() -> None:
         for key in listings[number - 1] - listings[number]:
             if any(key in later for later in listings[number:]):
                 returned.add(key)
-                spent_us = one.running_microseconds(key, instants[number - 1] * 1000, instants[number] * 1000)
-                assert spent_us == 240_000_000
+                from_us, to_us = instants[number - 1] * 1000, instants[number] * 1000
+                assert one.running_microseconds(key, from_us, to_us) == 240_000_000
     assert len(returned) > 5
 
 
@@ -369,7 +372,8 @@ def test_only_the_callers_own_instances_are_listed_unless_all_are_asked_for() ->
 
 
 def test_each_project_has_its_own_fleet() -> None:
-    fleets = {f"project-{seed}": Fleet(FleetSettings(instances=4 + seed, seed=seed)) for seed in (1, 2)}
+    settings = [FleetSettings(instances=4 + seed, seed=seed) for seed in (1, 2)]
+    fleets = {f"project-{one.seed}": Fleet(one) for one in settings}
     with Emulator(fleets=fleets) as service:
         assert service.project_ids == ["project-1", "project-2"]
         totals = [listed(service, key, show_self="false")["total_count"] for key in fleets]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any
 
 import pytest
 import requests
 
-from etl.emulator import Clock, Emulator, Faults
+from etl.emulator import Clock, Emulator, Faults, Fleet, FleetSettings, run
 
 SAMPLE = (files("etl.emulator") / "sample_response.json").read_bytes()
 
@@ -144,7 +145,7 @@ def test_a_page_cap_shortens_every_page_and_keeps_the_total(service: Emulator) -
 def test_requests_are_recorded_and_can_be_cleared(service: Emulator) -> None:
     listed(service, limit=3)
     listed(service, sortby="status")
-    seen = [(request.method, request.params.get("limit"), request.status) for request in service.requests]
+    seen = [(one.method, one.params.get("limit"), one.status) for one in service.requests]
     assert seen == [("GET", "3", 200), ("GET", None, 400)]
     service.requests.clear()
     assert service.requests == []
@@ -192,3 +193,45 @@ def test_the_service_stops_while_a_client_keeps_its_connection(service: Emulator
         service.__exit__()
         with pytest.raises(requests.ConnectionError):
             session.get(endpoint, timeout=5)
+
+
+def test_an_answer_is_compressed_only_where_both_sides_want_it() -> None:
+    documents = [document(number) for number in range(50)]
+    with Emulator.of_documents(documents, compresses=True) as service:
+        answers = [
+            requests.get(
+                f"{service.endpoint}/v1/{service.project_id}/demanager/instances",
+                params={"de_type": "Notebook"},
+                headers={"X-Auth-Token": service.token, "Accept-Encoding": encoding},
+                timeout=5,
+            )
+            for encoding in ("gzip", "identity")
+        ]
+    assert [answer.headers.get("Content-Encoding") for answer in answers] == ["gzip", None]
+    assert answers[0].json() == answers[1].json()
+    assert int(answers[0].headers["Content-Length"]) < int(answers[1].headers["Content-Length"])
+
+
+def test_many_clients_are_served_at_once(service: Emulator) -> None:
+    token = service.token
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda at: numbers(listed(service, token, offset=at)), range(20)))
+    assert [len(answer) for answer in answers] == list(range(20, 0, -1))
+    assert len(service.requests) == 20
+
+
+def test_a_service_that_runs_until_interrupted_says_when_it_is_ready() -> None:
+    statuses = []
+
+    def ready(service: Emulator) -> None:
+        statuses.append(listed(service).status_code)
+        service.stop()
+
+    run("127.0.0.1", 0, Fleet(FleetSettings(instances=3)), ready=ready)
+    assert statuses == [200]
+
+
+def test_a_running_clock_moves_by_itself() -> None:
+    clock = Clock.at("2026-10-12T00:00:00Z", speed=1e9)
+    started = clock.now_us()
+    assert clock.now_us() > started

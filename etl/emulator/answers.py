@@ -80,7 +80,10 @@ HTML_502 = Answer(
     b"<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n",
     {"Content-Type": "text/html"},
 )
-THROTTLED_TEXT = "The throttling threshold has been reached: policy ip over ratelimit,limit:5,time:1 minute"
+THROTTLED_TEXT = (
+    "The throttling threshold has been reached: "
+    "policy ip over ratelimit,limit:5,time:1 minute"
+)
 
 # Every error body that a client of this service has to understand, by the name of its shape.
 ERRORS: dict[str, Answer] = {
@@ -91,7 +94,7 @@ ERRORS: dict[str, Answer] = {
     "iam": IAM_REFUSED,
     "camel": of_json(500, {"errorCode": "ModelArts.6102", "errorMsg": "Internal error."}),
     "plain": of_json(500, {"code": "ModelArts.6200", "message": "Internal error."}),
-    "nested": of_json(500, {"error": {"error_code": "ModelArts.6699", "error_msg": "Internal error."}}),
+    "nested": of_json(500, {"error": {"error_code": "ModelArts.6699", "error_msg": "Busy."}}),
     "html": HTML_502,
     "empty": Answer(503, b""),
     "ok_with_error_code": modelarts(200, "ModelArts.6361", "Internal error."),

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-import orjson
-
 from etl.emulator.faults import Faults
 from etl.emulator.identifiers import instance_id
 from etl.emulator.parameters import Query
-from etl.emulator.rows import DocumentRow, Row, ordered, selected
+from etl.emulator.rows import DocumentRow, Row, fields_of, ordered, selected
 
 NODE_OF_NEW_ROWS = 0xD21F7
+ENDS = ("remain_time", "stop_timestamp")
 OPPOSITE = {"RUNNING": "STOPPED", "STOPPED": "RUNNING"}
 
 
@@ -93,9 +92,9 @@ class Drift:
 
 def _altered(row: Row, now_us: int, changed: dict[str, Any]) -> DocumentRow:
     """A copy of a row that stands still from now on, with some fields of it changed."""
-    document = orjson.loads(row.body(now_us))
-    auto_stop = document.get("spec", {}).get("auto_stop", {})
-    if changed.get("status") == "STOPPED":
-        for name in ("remain_time", "stop_timestamp"):
-            auto_stop.pop(name, None)
-    return DocumentRow({**document, **changed})
+    document = {**fields_of(row.body(now_us)), **changed}
+    match document:
+        case {"status": "STOPPED", "spec": {"auto_stop": {**auto_stop}, **spec}}:
+            told = {name: auto_stop[name] for name in auto_stop if name not in ENDS}
+            document["spec"] = {**spec, "auto_stop": told}
+    return DocumentRow(document)

@@ -53,7 +53,12 @@ class Emulator:
         self._server: Server | None = None
 
     @classmethod
-    def of_documents(cls, documents: Iterable[Document], clock: Clock | None = None, **settings: Any) -> Self:
+    def of_documents(
+        cls,
+        documents: Iterable[Document],
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> Self:
         """A service that lists exactly these documents; those given as bytes byte for byte."""
         return cls(Documents(documents), clock, **settings)
 
@@ -70,6 +75,10 @@ class Emulator:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Serve no more; what it received stays readable."""
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -166,7 +175,12 @@ class Emulator:
     def documents(self, documents: Iterable[Document]) -> None:
         self._service.replace_source(self.project_id, Documents(documents))
 
-    def answer_with(self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+    def answer_with(
+        self,
+        body: bytes,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Answer every listing request that its token allows with this, until told otherwise."""
         self._service.override = Answer(status, body, headers or {})
 
@@ -183,7 +197,7 @@ def run(
     host: str,
     port: int,
     fleet: Listable,
-    clock: Clock,
+    clock: Clock | None = None,
     faults: Faults | None = None,
     ready: Callable[[Emulator], None] | None = None,
 ) -> None:

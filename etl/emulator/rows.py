@@ -84,7 +84,7 @@ class DocumentRow:
 
     def __init__(self, document: Document) -> None:
         self._body = document if isinstance(document, bytes) else orjson.dumps(document)
-        fields = _fields(document)
+        fields = fields_of(document)
         self.instance_id = str(fields.get("id") or "")
         self.name = str(fields.get("name") or "")
         self.created_ms = _whole_number(fields.get("creation_timestamp"))
@@ -112,7 +112,7 @@ class Documents:
         self.verbatim = verbatim
         self.planted_secrets: Sequence[str] = ()
         self._rows = [DocumentRow(document) for document in documents]
-        fields = [_fields(row.body(0)) for row in self._rows[:1]]
+        fields = [fields_of(row.body(0)) for row in self._rows[:1]]
         user = fields[0].get("user") if fields else None
         user = user if isinstance(user, Mapping) else {}
         self.caller = Caller(_text(user.get("id")), _text(user.get("name")) or "operator")
@@ -128,6 +128,17 @@ class Documents:
     def take_vanished(self) -> set[str]:
         """Nothing: a document stays."""
         return set()
+
+
+def fields_of(document: Document) -> Mapping[str, Any]:
+    """The fields of a document; none where it is no JSON object."""
+    if not isinstance(document, bytes):
+        return document
+    try:
+        value = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def selected(rows: Iterable[Row], query: Query, caller_id: str | None) -> list[Row]:
@@ -152,16 +163,6 @@ def ordered(rows: list[Row], query: Query) -> list[Row]:
     if query.sort_key == "creation_timestamp":
         return sorted(rows, key=lambda row: row.created_ms, reverse=query.descending)
     return sorted(rows, key=lambda row: row.name, reverse=query.descending)
-
-
-def _fields(document: Document) -> Mapping[str, Any]:
-    if not isinstance(document, bytes):
-        return document
-    try:
-        value = orjson.loads(document)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str | None:

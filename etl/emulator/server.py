@@ -46,7 +46,7 @@ class Server(ThreadingMixIn, TCPServer):
 
     def start(self) -> None:
         """Serve in a thread of its own."""
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
         """Serve no more, and close the connections that are kept alive."""
@@ -91,7 +91,7 @@ class _Connection(BaseHTTPRequestHandler):
         """Say nothing: requests are kept, not printed."""
 
     def _received(self) -> Received:
-        length = int(self.headers.get("Content-Length") or 0)
+        length = self.headers.get("Content-Length") or ""
         url = urlsplit(self.path)
         given = parse_qs(url.query, keep_blank_values=True)
         return Received(
@@ -99,7 +99,7 @@ class _Connection(BaseHTTPRequestHandler):
             path=url.path,
             params={name: texts[0] for name, texts in given.items()},
             headers={name.lower(): text for name, text in self.headers.items()},
-            body=self.rfile.read(length) if length else b"",
+            body=self.rfile.read(int(length)) if length.isdecimal() else b"",
         )
 
     def _send(self, answer: Answer) -> None:

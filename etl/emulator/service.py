@@ -46,7 +46,13 @@ class Requests(list[Received]):
 class Service:
     """The service: one listing per project, one set of tokens, one clock, one set of faults."""
 
-    def __init__(self, listings: Mapping[str, Listing], tokens: Tokens, clock: Clock, faults: Faults) -> None:
+    def __init__(
+        self,
+        listings: Mapping[str, Listing],
+        tokens: Tokens,
+        clock: Clock,
+        faults: Faults,
+    ) -> None:
         self.listings = listings
         self.tokens = tokens
         self.clock = clock
