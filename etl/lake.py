@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -72,6 +73,10 @@ class Lake:
         """The directory of the raw pages of a project, one directory a sweep."""
         return self.path / "raw" / project_id
 
+    def spill(self, project_id: str) -> Path:
+        """The directory that a sweep of the project may fill when its memory does not suffice."""
+        return self.path / "tmp" / project_id
+
     def delta(self, name: str) -> deltalake.DeltaTable:
         """The table as of now."""
         if name not in self._tables:
@@ -82,8 +87,8 @@ class Lake:
 
     def files(self, name: str, since: date | None = None) -> list[str]:
         """The files of the table's present version, or those of the days from `since` on."""
-        filters = [("observed_date", ">=", since.isoformat())] if since else None
-        return sorted(self.delta(name).file_uris(filters))
+        first = since.isoformat() if since else ""
+        return sorted(uri for uri in self.delta(name).file_uris() if _partition(uri) >= first)
 
     def relation(self, name: str, since: date | None = None) -> str:
         """SQL that reads a table, committed or not, of the days from `since` on."""
@@ -116,7 +121,8 @@ class Lake:
         marker.unlink()
 
     def clean_up(self, project_id: str) -> None:
-        """Remove what a run that was killed left in the tables."""
+        """Remove what a run of the project that was killed left: rows, and space to spill into."""
+        shutil.rmtree(self.spill(project_id), ignore_errors=True)
         marker = self._marker(project_id)
         if not marker.exists():
             return
@@ -190,9 +196,13 @@ def _files_by_partition(delta: deltalake.DeltaTable) -> dict[str, int]:
     """How many files each partition has; the key is empty for a table without partitions."""
     counts: dict[str, int] = {}
     for uri in delta.file_uris():
-        partition = uri.rpartition("observed_date=")[2].partition("/")[0] if "observed_date=" in uri else ""
-        counts[partition] = counts.get(partition, 0) + 1
+        counts[_partition(uri)] = counts.get(_partition(uri), 0) + 1
     return counts
+
+
+def _partition(uri: str) -> str:
+    """The day that a file belongs to; empty in a table without partitions."""
+    return uri.rpartition("observed_date=")[2].partition("/")[0] if "observed_date=" in uri else ""
 
 
 def _replace(path: Path, text: str) -> None:

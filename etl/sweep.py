@@ -189,8 +189,7 @@ class _Run:
         )
         sweep_id = f"{self.began:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
         self.sweep = Sweep(sweep_id, settings.project_id, scope.text)
-        spill = lake.path / "tmp" / sweep_id
-        self.staging = Staging(settings.memory, str(spill))
+        self.staging = Staging(settings.memory, str(lake.spill(settings.project_id)))
         self.landing: raw.Landing
         self.resumed_from = ""
         self._batch: list[raw.RawPage] = []
