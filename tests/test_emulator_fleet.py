@@ -173,6 +173,17 @@ def test_timestamps_are_text_or_numbers_as_in_the_reference() -> None:
         assert len(document["creation_timestamp"]) == len(document["latest_update_timestamp"]) == 13
 
 
+def test_numbers_and_text_can_change_places() -> None:
+    one = Fleet(FleetSettings(instances=30, days=0, swapped_numbers_share=1))
+    for body in bodies(one, [one.start_us]):
+        document = orjson.loads(body)
+        numbers = [document[f"{name}_timestamp"] for name in ("creation", "latest_update")]
+        auto_stop = document["spec"]["auto_stop"]
+        texts = [auto_stop[name] for name in ("duration", "stop_timestamp") if name in auto_stop]
+        assert {type(number) for number in numbers} == {int}
+        assert {type(text) for text in texts} <= {str}
+
+
 def test_keys_come_in_the_order_of_the_sample() -> None:
     for _, document in every_document():
         assert list(document) == sorted(document)

@@ -80,10 +80,8 @@ HTML_502 = Answer(
     b"<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n",
     {"Content-Type": "text/html"},
 )
-THROTTLED_TEXT = (
-    "The throttling threshold has been reached: "
-    "policy ip over ratelimit,limit:5,time:1 minute"
-)
+POLICY = "policy ip over ratelimit,limit:5,time:1 minute"
+THROTTLED_TEXT = f"The throttling threshold has been reached: {POLICY}"
 
 # Every error body that a client of this service has to understand, by the name of its shape.
 ERRORS: dict[str, Answer] = {

@@ -38,6 +38,7 @@ class Fixed:
     extend_params: Json | None
     has_repository: bool
     market_seed: int | None  # None where what is for sale never changes.
+    swaps_numbers: bool = False
 
 
 def serialized(fixed: Fixed, state: State, now_us: int) -> bytes:
@@ -47,7 +48,7 @@ def serialized(fixed: Fixed, state: State, now_us: int) -> bytes:
 
 def document(fixed: Fixed, state: State, now_us: int, remain: int | None = None) -> dict[str, Any]:
     """The document; `remain` is said to remain until the automatic stop, if it is given."""
-    return {
+    told = {
         "ai_project": {"id": fixed.ai_project_id},
         "creation_timestamp": str(fixed.created_us // 1000),
         "flavor": state.flavor.name,
@@ -63,6 +64,7 @@ def document(fixed: Fixed, state: State, now_us: int, remain: int | None = None)
         "workspace": {"id": fixed.workspace_id},
         **_optional(fixed, state, now_us),
     }
+    return _swapped(told) if fixed.swaps_numbers else told
 
 
 def market_period(fixed: Fixed, state: State, now_us: int) -> int:
@@ -78,6 +80,20 @@ def secrets(fixed: Fixed) -> list[str]:
     kinds = ("password", "access-key", "secret-key", "ssh-key" if _by_ssh(fixed) else "oauth")
     found = [_secret(fixed, kind) for kind in kinds]
     return found if _by_ssh(fixed) else [*found, _secret(fixed, "userinfo")]
+
+
+def _swapped(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with text for its numbers, and numbers for its timestamps that were text."""
+    for name in ("creation_timestamp", "latest_update_timestamp"):
+        document[name] = int(document[name])
+    auto_stop = document["spec"]["auto_stop"]
+    # The time that remains is left alone: it is filled in later.
+    for name in auto_stop.keys() & {"duration", "stop_timestamp"}:
+        auto_stop[name] = str(auto_stop[name])
+    if "billing_params" in document["flavor_details"]:
+        details = document["flavor_details"]
+        document["flavor_details"] = {**details, "billing_params": str(details["billing_params"])}
+    return document
 
 
 def _optional(fixed: Fixed, state: State, now_us: int) -> dict[str, Any]:

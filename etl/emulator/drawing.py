@@ -39,7 +39,7 @@ class Drawing:
 
     def length(self, mean_us: float) -> int:
         """A length of time, mostly short and sometimes long, of at least ten seconds."""
-        return 10 * SECOND + _whole(self.random.expovariate(1 / mean_us))
+        return 10 * SECOND + _whole(self.random.expovariate(1 / max(mean_us, 1)))
 
     def create(self) -> None:
         """The creation, and the first run."""

@@ -167,9 +167,7 @@ class Emulator:
     @property
     def documents(self) -> list[bytes]:
         """The documents of the first project now, in no particular order."""
-        now_us = self.clock.now_us()
-        rows = self._service.listings[self.project_id].rows(now_us)
-        return [row.body(now_us) for row in rows]
+        return self._service.documents(self.project_id)
 
     @documents.setter
     def documents(self, documents: Iterable[Document]) -> None:

@@ -156,6 +156,7 @@ class Fleet:
             extend_params=random.choice(catalogue.REMARKS),
             has_repository=random.random() < settings.repository_share,
             market_seed=None if settings.unchanging else settings.seed,
+            swaps_numbers=random.random() < settings.swapped_numbers_share,
         )
 
 

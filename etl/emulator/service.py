@@ -79,6 +79,12 @@ class Service:
         with self._lock:
             self.listings[project_id].source = source
 
+    def documents(self, project_id: str) -> list[bytes]:
+        """The documents of a project as they are now."""
+        now_us = self.clock.now_us()
+        with self._lock:
+            return [row.body(now_us) for row in self.listings[project_id].rows(now_us)]
+
     def ids_throughout(self, project_id: str) -> set[str]:
         """The ids that were listed at every instant since the requests were last cleared."""
         with self._lock:

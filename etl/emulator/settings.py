@@ -39,6 +39,9 @@ class FleetSettings:
     pool_share: float = 0.2  # Instances in a dedicated pool.
     repository_share: float = 0.1  # Instances with a repository, and so with credentials.
 
+    # Instances whose numbers come as text, and whose timestamps that are text come as numbers.
+    swapped_numbers_share: float = 0.0
+
     # Of all runs.
     auto_stop_renewal_share: float = 0.1  # The user moves the stop while it runs.
     rename_share: float = 0.05

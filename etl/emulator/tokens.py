@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,21 +46,24 @@ class Tokens:
         self._clock = clock
         self._lifetime_us = int(token_seconds * 1_000_000)
         self._issued: dict[str, Token] = {}
+        self._lock = threading.RLock()
 
     def issue(self, project_id: str) -> Token:
         """A new token; those issued before stay good."""
         now_us = self._clock.now_us()
-        text = _token_text(len(self._issued), project_id)
-        token = Token(text, project_id, now_us, now_us + self._lifetime_us)
-        self._issued[text] = token
+        with self._lock:
+            text = _token_text(len(self._issued), project_id)
+            token = Token(text, project_id, now_us, now_us + self._lifetime_us)
+            self._issued[text] = token
         return token
 
     def current(self, project_id: str, uses: int | None) -> str:
         """A token that is good for a project now: the last one, or a new one."""
-        for token in reversed(self._issued.values()):
-            if token.project_id == project_id and not self._is_spent(token, uses):
-                return token.text
-        return self.issue(project_id).text
+        with self._lock:
+            for token in reversed(self._issued.values()):
+                if token.project_id == project_id and not self._is_spent(token, uses):
+                    return token.text
+            return self.issue(project_id).text
 
     def use(self, text: str | None, project_id: str, uses: int | None) -> None:
         """Count one use of a token; raise Declined unless it is good for the project."""
@@ -76,8 +80,9 @@ class Tokens:
 
     def expire_all(self) -> None:
         """Make every token that was issued so far expire at once."""
-        for token in self._issued.values():
-            token.expires_us = min(token.expires_us, self._clock.now_us())
+        with self._lock:
+            for token in self._issued.values():
+                token.expires_us = min(token.expires_us, self._clock.now_us())
 
     def grant(self, body: bytes) -> Answer:
         """Answer a request for a token: 201, the token in a header; raise Declined if refused."""
