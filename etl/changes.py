@@ -11,6 +11,8 @@ import pyarrow as pa
 from etl.columns import quoted
 from etl.dictionary import Table, all_columns, kept
 from etl.flatten import relations
+from etl.lake import Lake
+from etl.scope import WHOLE
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,31 @@ qualify instance_id is null or row_number() over (
     partition by instance_id
     order by updated_at desc nulls last, observed_at desc, document_id desc) = 1
 """
+
+
+def load_last(connection: duckdb.DuckDBPyConnection, lake: Lake, project_id: str, scope: str) -> None:
+    """Make `last_<table>`: for each key the last row that a committed sweep of the project wrote.
+
+    Every key that lives has a row since the day of the last complete sweep, so no more is read.
+    """
+    project = quoted(project_id)
+    connection.execute(
+        f"create or replace temp table last_sweeps as select * from {lake.relation('sweeps')} "
+        f"where project_id = {project}"
+    )
+    (since,) = connection.execute(
+        "select max((observed_from at time zone 'UTC')::date) from last_sweeps "
+        "where verdict = 'complete' and scope in ($1, $2)",
+        [scope, WHOLE],
+    ).fetchone() or (None,)
+    for table in kept():
+        connection.execute(
+            f"create or replace temp table last_{table.name} as "
+            f"select * from {lake.relation(table.name, since)} "
+            f"where project_id = {project} and sweep_id in (select sweep_id from last_sweeps) "
+            f"qualify row_number() over (partition by {', '.join(table.keys)} "
+            "order by observed_at desc, sweep_id desc) = 1"
+        )
 
 
 def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> dict[str, pa.Table]:

@@ -90,7 +90,7 @@ def sweep(
     export DEMETER_PROJECT_ID=... DEMETER_TOKEN=...
     demeter sweep
     """
-    from etl.sweep import Scope
+    from etl.scope import Scope
     from etl.sweep import sweep as run
 
     settings = _settings(

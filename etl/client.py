@@ -260,7 +260,7 @@ def _asked_to_wait(answer: Answer) -> float | None:
 def _wait_seconds(state: tenacity.RetryCallState) -> float:
     """What the service asks for and a little more, or twice as long each time, with jitter."""
     error = state.outcome.exception() if state.outcome else None
-    backoff = min(30.0, 0.5 * 2**state.attempt_number)
+    backoff = min(30.0, 0.5 * 2.0**state.attempt_number)
     jitter = random.uniform(0.5, 1.0)  # noqa: S311 -- spreads load, guards nothing
     if isinstance(error, _Again) and error.wait_seconds is not None:
         return error.wait_seconds + jitter

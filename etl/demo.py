@@ -11,8 +11,9 @@ from pathlib import Path
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.errors import UsageError
 from etl.lake import Lake
+from etl.scope import Scope
 from etl.settings import Settings
-from etl.sweep import Scope, sweep
+from etl.sweep import sweep
 
 MARKER = "demo.json"
 REPORTS = (

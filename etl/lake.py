@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -24,8 +25,7 @@ from etl.errors import LakeBusy, UsageError
 
 VERSION = 1
 MARKER = "demeter.json"
-# A table is compacted where it is cheap: when as many small files have come together.
-FILES_BEFORE_COMPACTION = 24
+FILES_OF_TODAY = 24  # in one table, before they are made one
 COMMITS_BEFORE_CHECKPOINT = 20
 
 ARROW_TYPES = {
@@ -130,25 +130,25 @@ class Lake:
         mine = f"sweep_id = {quoted(sweep_id)}"
         committed = self.delta("sweeps").to_pyarrow_table(columns=["sweep_id"])["sweep_id"].to_pylist()
         if sweep_id and sweep_id not in committed:
-            for each in TABLES:
-                self.delta(each.name).delete(mine)
+            with self.lock("house", wait=True):
+                for each in TABLES:
+                    self.delta(each.name).delete(mine)
         marker.unlink()
 
     def keep_house(self) -> None:
         """Compact and checkpoint where commits have piled up, so that later sweeps stay as fast."""
-        for each in TABLES:
-            delta = self.delta(each.name)
-            counts = _files_by_partition(delta)
-            for partition, count in counts.items():
-                if count >= (FILES_BEFORE_COMPACTION if partition == max(counts) else 2):
+        with self.lock("house", wait=True):
+            for each in TABLES:
+                delta = self.delta(each.name)
+                for partition in _crowded(delta):
                     chosen = [("observed_date", "=", partition)] if partition else None
                     delta.optimize.compact(partition_filters=chosen)
-            if delta.version() and delta.version() % COMMITS_BEFORE_CHECKPOINT == 0:
-                delta.create_checkpoint()
+                if delta.version() and delta.version() % COMMITS_BEFORE_CHECKPOINT == 0:
+                    delta.create_checkpoint()
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold the lock of that name; LakeBusy where another process holds it.
+    def lock(self, name: str, wait: bool = False) -> Iterator[None]:
+        """Hold the lock of that name; where another run holds it, wait for it or raise LakeBusy.
 
         The system lets go of it when the process ends, however it ends.
         """
@@ -156,7 +156,7 @@ class Lake:
         path.parent.mkdir(exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise LakeBusy(f"another run holds {path.stem} of this lake: wait for it to end") from None
             yield
@@ -192,12 +192,11 @@ class Lake:
             )
 
 
-def _files_by_partition(delta: deltalake.DeltaTable) -> dict[str, int]:
-    """How many files each partition has; the key is empty for a table without partitions."""
-    counts: dict[str, int] = {}
-    for uri in delta.file_uris():
-        counts[_partition(uri)] = counts.get(_partition(uri), 0) + 1
-    return counts
+def _crowded(delta: deltalake.DeltaTable) -> list[str]:
+    """The days whose files should become one: past days soon, the present one from time to time."""
+    counts = Counter(_partition(uri) for uri in delta.file_uris())
+    newest = max(counts, default="")
+    return [day for day, count in counts.items() if count >= (FILES_OF_TODAY if day == newest else 2)]
 
 
 def _partition(uri: str) -> str:

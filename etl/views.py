@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import date
 
@@ -14,6 +13,7 @@ import duckdb
 from etl.columns import quoted
 from etl.dictionary import Table, kept
 from etl.lake import Lake
+from etl.scope import WHOLE
 
 FILE = "demeter.duckdb"
 STORAGE = "v1.0.0"  # opened by every DuckDB since 1.0
@@ -51,9 +51,9 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
 
 def refresh(lake: Lake) -> None:
     """Write demeter.duckdb anew and swap it in, so that its readers see the old views or the new."""
-    temporary = lake.path / f".{FILE}.{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    with duckdb.connect(":memory:") as connection:
+    temporary = lake.path / f".{FILE}"
+    with lake.lock("views", wait=True), duckdb.connect(":memory:") as connection:
+        temporary.unlink(missing_ok=True)
         connection.execute("set timezone = 'UTC'")
         connection.execute(f"attach {quoted(str(temporary))} as lake (storage_version {quoted(STORAGE)})")
         connection.execute("use lake")
@@ -61,7 +61,7 @@ def refresh(lake: Lake) -> None:
             connection.execute(statement)
         connection.execute("use memory")
         connection.execute("detach lake")
-    temporary.replace(lake.path / FILE)
+        temporary.replace(lake.path / FILE)
 
 
 def _history(lake: Lake, table: Table) -> str:
@@ -85,7 +85,7 @@ def _live_since(lake: Lake) -> date | None:
         duckdb.connect()
         .execute(f"""
         select min(since) from (
-            select max(case when verdict = 'complete' and {WHOLE}
+            select max(case when verdict = 'complete' and scope = {quoted(WHOLE)}
                 then (observed_from at time zone 'UTC')::date else '0001-01-01' end) as since
             from {lake.relation("sweeps")} where observed_from is not null group by project_id)
     """)
@@ -93,6 +93,3 @@ def _live_since(lake: Lake) -> date | None:
     )
     since: date | None = found[0] if found else None
     return None if since is None or since.year == 1 else since
-
-
-WHOLE = "scope = 'de_type=Notebook&show_self=false'"

@@ -15,8 +15,9 @@ import pytest
 from etl.dictionary import TABLES
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.lake import Lake
+from etl.scope import Scope
 from etl.settings import Settings
-from etl.sweep import Scope, sweep
+from etl.sweep import sweep
 from etl.views import connect
 
 KILLS = 30

@@ -1,0 +1,134 @@
+"""Read slices of a listing side by side: fetch, land and stage each page as it comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import duckdb
+
+from etl import raw
+from etl.client import Answer, BadRequest, Client, TooLarge
+from etl.errors import DemeterError
+from etl.flatten import Staging
+from etl.listing import Outcome, RequestRefused, list_all
+from etl.page import BadPage, Page, read_page
+
+BATCH_BYTES = 8_000_000
+
+Progress = Callable[[int, int], None]
+
+
+class Reader:
+    """Reads what a sweep lists; `slices` are the filters listed so far, each with its outcome."""
+
+    def __init__(self, client: Client, staging: Staging, landing: raw.Landing, progress: Progress) -> None:
+        self.client, self.staging, self.landing, self.progress = client, staging, landing, progress
+        self.slices: list[tuple[str, Outcome]] = []
+        self.error: DemeterError | None = None
+        self.observed_from: datetime | None = None
+        self.observed_to: datetime | None = None
+        self._batch: list[raw.RawPage] = []
+        self._batch_bytes = 0
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def read(self, filters: Sequence[str], before: Path | None = None) -> list[Outcome]:
+        """List slices side by side and say how each ended; their rows are staged then.
+
+        `before` is a directory of raw pages to go on from. The first error is kept in `error`.
+        """
+        first = len(self.slices)
+        self.slices += [(each, Outcome()) for each in filters]
+        workers = min(self.client.settings.concurrency, len(filters))
+        with ThreadPoolExecutor(workers) as pool:
+            jobs = [pool.submit(self._list, first + number, before) for number in range(len(filters))]
+        outcomes = [outcome for _, outcome in self.slices[first:]]
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            self._note_error(job, outcome)
+        self._stage()
+        return outcomes
+
+    def count(self, text: str) -> tuple[int, datetime] | None:
+        """The service's total of a filter, and when it said so; None where it does not say."""
+        try:
+            page = self._fetch(text, 0, 1, None)
+        except (DemeterError, RequestRefused):
+            return None
+        return page.total_count, page.observed_at
+
+    def _note_error(self, job: Future[None], outcome: Outcome) -> None:
+        error = job.exception()
+        if isinstance(error, RequestRefused):
+            error = error.error
+        if isinstance(error, DemeterError):
+            outcome.verdict, outcome.reason = "failed", str(error)
+            self.error = self.error or error
+        elif error:
+            raise error
+
+    def _list(self, number: int, before: Path | None) -> None:
+        text, outcome = self.slices[number]
+        settings = self.client.settings
+        list_all(
+            lambda offset, limit: self._fetch(text, offset, limit, number),
+            lambda page: self._keep(number, page),
+            outcome,
+            settings.limit,
+            settings.one_answer_rows,
+            list(self._landed(before, number)) if before else [],
+        )
+
+    def _fetch(self, text: str, offset: int, limit: int, number: int | None) -> Page:
+        params: dict[str, str | int] = dict(parse_qsl(text))
+        params |= {"sortby": "creation_timestamp", "order": "asc", "offset": offset, "limit": limit}
+        path = f"/v1/{self.client.settings.project_id}/demanager/instances"
+
+        def page_in(answer: Answer) -> Page:
+            try:
+                return read_page(answer.body, answer.date, self._cursor())
+            except BadPage as bad:
+                if number is not None:
+                    self.landing.land_unreadable(number, answer.body, str(bad))
+                raise
+
+        try:
+            return self.client.get(path, params, page_in)
+        except (BadRequest, TooLarge) as error:
+            raise RequestRefused(error) from None
+
+    def _keep(self, number: int, page: Page) -> None:
+        """Land a page, and flatten when a batch of pages has come together."""
+        with self._lock:
+            self._batch.append(self.landing.land(number, page))
+            self._batch_bytes += len(page.body)
+            self._rows += len(page.ids)
+            self.observed_from = min(self.observed_from or page.observed_at, page.observed_at)
+            self.observed_to = max(self.observed_to or page.observed_at, page.observed_at)
+            self.progress(self._rows, page.total_count)
+            if self._batch_bytes >= BATCH_BYTES:
+                self._stage()
+
+    def _stage(self) -> None:
+        if self._batch:
+            self.staging.add(self._batch)
+        self._batch, self._batch_bytes = [], 0
+
+    def _landed(self, before: Path, number: int) -> Iterator[Page]:
+        """The pages that an earlier sweep landed of a slice, landed again for this one."""
+        for line in raw.lines(before, number):
+            page = read_page(line["body"].encode(), line["observed_at"], self._cursor())
+            self._keep(number, page)
+            yield page
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """This thread's own way to the JSON functions."""
+        if not hasattr(self._local, "cursor"):
+            self._local.cursor = self.staging.connection.cursor()
+        cursor: duckdb.DuckDBPyConnection = self._local.cursor
+        return cursor

@@ -1,0 +1,98 @@
+"""What a sweep is to list: the filters of the reference, and the slices that they make."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from etl.columns import quoted
+
+# The statuses of the reference (Table 2); those seen in a lake are added when work is split.
+STATUSES = (
+    "CREATING",
+    "CREATE_FAILED",
+    "STARTING",
+    "RESTARTING",
+    "START_FAILED",
+    "RUNNING",
+    "STOPPING",
+    "STOPPED",
+    "UNAVAILABLE",
+    "DELETED",
+    "RESIZING",
+    "RESIZE_FAILED",
+)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What of a project is listed; empty means everything. `split` only divides the work."""
+
+    statuses: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    workspaces: tuple[str, ...] = ()
+    ai_projects: tuple[str, ...] = ()
+    show_self: bool = False
+    split: bool = False
+
+    @property
+    def text(self) -> str:
+        """The scope as one query string; several values of a filter stand beside each other."""
+        return self.filter(
+            status=",".join(sorted(self.statuses)),
+            pool_id=",".join(sorted(self.pools)),
+            workspace_id=",".join(sorted(self.workspaces)),
+            ai_project=",".join(sorted(self.ai_projects)),
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of the project is left out."""
+        return self.text == WHOLE
+
+    def filter(self, **chosen: str | None) -> str:
+        """The query string of a part of the scope."""
+        fixed = {"de_type": "Notebook", "show_self": str(self.show_self).lower()}
+        return urlencode(fixed | {name: value for name, value in chosen.items() if value})
+
+    def slices(self, known_statuses: Sequence[str] = ()) -> tuple[str, ...]:
+        """The filters of its slices: one for each combination that was asked for.
+
+        Split, the statuses known to occur divide it further. Pools cannot divide a whole project:
+        an instance of the public pool is in none.
+        """
+        statuses: Sequence[str | None] = self.statuses or [None]
+        if self.split and not self.statuses:
+            statuses = sorted({*STATUSES, *known_statuses})
+        lists: tuple[Sequence[str | None], ...] = (
+            statuses,
+            self.pools or [None],
+            self.workspaces or [None],
+            self.ai_projects or [None],
+        )
+        return tuple(
+            self.filter(status=status, pool_id=pool, workspace_id=workspace, ai_project=ai_project)
+            for status, pool, workspace, ai_project in itertools.product(*lists)
+        )
+
+    def absence(self) -> str:
+        """The condition, over a row of `last_instances`, under which an instance that a complete
+        sweep of this scope did not have has left.
+
+        A status is not a place: to be missing among the RUNNING is not to have left.
+        """
+        if self.statuses:
+            return "false"
+        places = {"pool_id": self.pools, "workspace_id": self.workspaces, "ai_project_id": self.ai_projects}
+        conditions = [
+            f"{column} in ({', '.join(map(quoted, values))})" for column, values in places.items() if values
+        ]
+        if self.show_self:
+            mine = f"select sweep_id from last_sweeps where scope = {quoted(self.text)}"
+            conditions.append(f"sweep_id in ({mine})")
+        return " and ".join(conditions) or "true"
+
+
+WHOLE = "de_type=Notebook&show_self=false"
