@@ -28,6 +28,8 @@ MARKER = "demeter.json"
 FILES_OF_TODAY = 24  # in one table, before they are made one
 COMMITS_BEFORE_CHECKPOINT = 20
 
+_WRITER = deltalake.WriterProperties(compression="ZSTD", compression_level=3)
+
 ARROW_TYPES = {
     "varchar": pa.string(),
     "bigint": pa.int64(),
@@ -105,10 +107,9 @@ class Lake:
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Add rows to a table."""
+        wanted = schema(table(name))
         deltalake.write_deltalake(
-            self.delta(name),
-            rows.select(schema(table(name)).names).cast(schema(table(name))),
-            mode="append",
+            self.delta(name), rows.select(wanted.names).cast(wanted), mode="append", writer_properties=_WRITER
         )
 
     def commit(self, sweep_id: str, project_id: str, rows: Mapping[str, pa.Table], sweep: pa.Table) -> None:
@@ -142,7 +143,7 @@ class Lake:
                 delta = self.delta(each.name)
                 for partition in _crowded(delta):
                     chosen = [("observed_date", "=", partition)] if partition else None
-                    delta.optimize.compact(partition_filters=chosen)
+                    delta.optimize.compact(partition_filters=chosen, writer_properties=_WRITER)
                 if delta.version() and delta.version() % COMMITS_BEFORE_CHECKPOINT == 0:
                     delta.create_checkpoint()
 
