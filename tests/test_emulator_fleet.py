@@ -113,8 +113,10 @@ def test_the_listing_does_not_depend_on_when_somebody_looked_before() -> None:
     assert bodies(Fleet(settings), [*steps, steps[-1] + 9 * HOUR_US, steps[-1]]) == direct
 
 
-def test_a_fleet_begins_with_as_many_instances_as_its_settings_say() -> None:
-    assert len(fleet().ids_at(fleet().start_us // 1000)) == 120
+@pytest.mark.parametrize("often", [{}, {"delete_share": 1.0}, {"reappear_share": 1.0}])
+def test_a_fleet_begins_with_as_many_instances_as_its_settings_say(often: Any) -> None:
+    one = Fleet(FleetSettings(instances=120, days=1, **often))
+    assert len(one.ids_at(one.start_us // 1000)) == 120
 
 
 def test_what_is_listed_is_the_truth_of_that_instant() -> None:
@@ -123,6 +125,15 @@ def test_what_is_listed_is_the_truth_of_that_instant() -> None:
         true = {key: interval_at(key, instant)[:2] for key in told}
         assert told == true
         assert set(told) == fleet().ids_at(instant // 1000)
+
+
+def test_a_change_shows_at_its_very_instant_and_not_before() -> None:
+    view = fleet().source()
+    starts = {i.started_us for one in fleet().instances for i in fleet().truth(one.instance_id)}
+    for instant in sorted(at for at in starts if at > fleet().start_us)[:60]:
+        for moment in (instant - 1, instant):
+            told = {row.instance_id: row.status for row in view.rows_at(moment)}
+            assert told == {key: interval_at(key, moment).status for key in told}
 
 
 def test_the_truth_of_a_life_has_no_gaps() -> None:
@@ -283,6 +294,36 @@ def test_an_update_is_never_told_from_the_future() -> None:
             late += updated * 1000 == instant
             assert updated * 1000 <= instant
     assert late > 100
+
+
+def test_an_update_that_was_told_too_early_is_told_in_full_later() -> None:
+    one = Fleet(FleetSettings(instances=60, days=1, updated_at_lag_seconds=60))
+    view, late = one.source(), 0
+    for instance in one.instances:
+        key = instance.instance_id
+        at = max(i.started_us for i in one.truth(key) if i.status != "DELETED")
+        state = instance.life.state_at(at)
+        for instant in (at, at + 61_000_000):
+            row = next(row for row in view.rows_at(instant) if row.instance_id == key)
+            told_ms = int(orjson.loads(row.body(instant))["latest_update_timestamp"])
+            if instance.life.state_at(instant) is state:
+                assert told_ms == min(state.updated_us, instant) // 1000
+                late += instant > at
+    assert late > 40
+
+
+def test_the_queue_of_a_free_flavor_moves_while_its_instance_stands_still() -> None:
+    settings = FleetSettings(instances=20, days=0, free_share=9, created_share=0)
+    one = Fleet(settings)
+    view, seen = one.source(), set()
+    for period in range(8):
+        instant = one.start_us + HOUR_US * (100 + period)
+        for row in view.rows_at(instant):
+            details = orjson.loads(row.body(instant))["flavor_details"]
+            is_queued_for = details.get("promo_type") == "Free" and details["status"] == "soldOut"
+            assert is_queued_for == ("queuing_num" in details) == ("queue_left_time" in details)
+            seen.add((details["name"], details.get("queuing_num")))
+    assert len({number for name, number in seen if name == "modelarts.vm.cpu.free"}) > 2
 
 
 def test_nothing_happens_in_an_unchanging_fleet() -> None:

@@ -103,6 +103,11 @@ def test_without_show_self_only_the_callers_own_instances_are_listed(service: Em
     assert set(numbers(listed(service, show_self=None))) == {0, 5, 10, 15}
 
 
+def test_an_instance_without_a_user_is_everybodys_own(service: Emulator) -> None:
+    service.documents = [document(0), document(1), document(2, user=None)]
+    assert set(numbers(listed(service, show_self=None))) == {0, 2}
+
+
 def test_rows_are_sorted_by_name_unless_told_otherwise(service: Emulator) -> None:
     names = [row["name"] for row in listed(service).json()["instances"]]
     assert names == sorted(names)

@@ -117,7 +117,9 @@ class Fleet:
             created += [self.start_us + random.randrange(last_us) for _ in range(later)]
         created.sort()
         for number in range(1, len(created)):
-            if random.random() < settings.tie_share:
+            # Never with one from before the start: those are as many as the settings say.
+            is_first_new = created[number - 1] < self.start_us <= created[number]
+            if random.random() < settings.tie_share and not is_first_new:
                 created[number] = created[number - 1]
         return [instant // MILLISECOND * MILLISECOND for instant in created]
 
