@@ -1,0 +1,145 @@
+"""A query over a lake: one statement that reads, and its result.
+
+Statement types alone do not tell: DuckDB 2 takes a SELECT whose WITH writes a file. So the parse
+tree is looked at, which DuckDB's own parser gives, and only what is known to read is let through.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from etl import views
+from etl.errors import DemeterError, UsageError
+from etl.lake import Lake
+
+WAYS_TO_READ = "SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN"
+NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+# Functions in FROM: those that give rows of their arguments or of the catalog. Not among them are
+# those that read files, write logs or run text as SQL.
+TABLE_FUNCTIONS = frozenset(
+    {
+        "duckdb_columns",
+        "duckdb_functions",
+        "duckdb_keywords",
+        "duckdb_settings",
+        "duckdb_tables",
+        "duckdb_types",
+        "duckdb_views",
+        "generate_series",
+        "histogram",
+        "histogram_values",
+        "json_each",
+        "json_tree",
+        "pg_timezone_names",
+        "pragma_table_info",
+        "pragma_version",
+        "query_table",
+        "range",
+        "repeat",
+        "repeat_row",
+        "summary",
+        "unnest",
+    }
+)
+# What comes before the statement is words alone: no comment or literal can hide in it.
+_EXPLAIN = re.compile(
+    r"(?:\s|--[^\r\n]*[\r\n])*explain(?:\s+analyze\b|\s*\([\w\s,]*\))?(.*)", re.IGNORECASE | re.DOTALL
+)
+
+
+def run(lake: Lake, query: str) -> pa.Table:
+    """The result of one reading statement over the views of a lake; UsageError says what is wrong."""
+    lake.check()
+    with views.connect(lake) as connection:
+        check(connection, query)
+        try:
+            # It holds for tables what the check holds for files.
+            connection.execute("begin transaction read only")
+            return connection.sql(query).to_arrow_table()
+        except (duckdb.IOException, duckdb.HTTPException) as error:
+            raise DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again") from None
+        except duckdb.OutOfMemoryException as error:
+            raise UsageError(f"the query needs too much memory: {_one_line(error)}") from None
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise UsageError(f"the query fails: {_one_line(error)}") from None
+
+
+def split(text: str) -> list[str]:
+    """The statements of a text, each by itself; UsageError where it is not SQL."""
+    return [statement.query or text for statement in _statements(text)]
+
+
+def check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raise UsageError unless the query is one statement that does nothing but read."""
+    statements = _statements(query)
+    if not statements:
+        raise UsageError(f"there is no query: give one that begins with {WAYS_TO_READ}")
+    if statements[0].type == duckdb.StatementType.MULTI or not statements[0].query:
+        raise UsageError("a PIVOT without values is several statements: name them, ON column IN (...)")
+    if len(statements) > 1:
+        raise UsageError(f"{len(statements)} statements were given: run them one at a time")
+    kind = statements[0].type
+    if kind == duckdb.StatementType.EXPLAIN:
+        explained = _EXPLAIN.fullmatch(query)
+        _check_tree(connection, explained[1] if explained else query)
+    elif kind == duckdb.StatementType.SELECT:
+        _check_tree(connection, query)
+    else:
+        raise UsageError(f"{kind.name} is refused: queries only read, with {WAYS_TO_READ}")
+
+
+def _statements(query: str) -> list[duckdb.Statement]:
+    try:
+        return list(duckdb.extract_statements(query))
+    except duckdb.Error as error:
+        raise UsageError(f"this is not SQL: {_one_line(error)}") from None
+    except TypeError:
+        raise UsageError("this is not SQL: it holds characters that are not Unicode text") from None
+
+
+def _check_tree(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raise UsageError unless every part of the statement is one that reads."""
+    found = connection.execute("select json_serialize_sql($1::varchar)", [query]).fetchone()
+    try:
+        tree = json.loads(found[0]) if found else {"error": True}
+    except RecursionError:
+        raise UsageError("the query is nested too deeply: put parts of it into WITH") from None
+    if tree["error"]:
+        raise UsageError(f"this statement is refused: queries only read, with {WAYS_TO_READ}")
+    for node in _nodes(tree):
+        kind = node.get("type")
+        if isinstance(kind, str) and kind.endswith("_NODE") and kind not in NODES:
+            what = kind.partition("_")[0]
+            raise UsageError(f"{what} is refused: queries only read, with {WAYS_TO_READ}")
+        if kind == "TABLE_FUNCTION":
+            name = node["function"].get("function_name", "")
+            if name not in TABLE_FUNCTIONS:
+                raise UsageError(f"{name}() is refused: queries read the lake's tables only")
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object inside of a JSON value."""
+    waiting = [tree]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _one_line(error: Exception) -> str:
+    """DuckDB's message with its hint, without the excerpt of the query."""
+    message, _, excerpt = str(error).partition("\nLINE ")
+    lines = [line.strip() for line in message.splitlines()]
+    text = " ".join(line for line in lines if line)
+    text = re.sub(r"^(?:[A-Z]\w+ )+Error: ", "", text)
+    line = excerpt.partition(":")[0]
+    return f"{text} (line {line})" if line.isdigit() and line != "1" else text
