@@ -26,9 +26,15 @@ qualify row_number() over (
 """
 
 
-def statements(lake: Lake) -> Iterator[str]:
+def create(lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the views in the connection's present database."""
+    connection.execute("set timezone = 'UTC'")
+    for statement in _statements(lake, _live_since(lake, connection)):
+        connection.execute(statement)
+
+
+def _statements(lake: Lake, since: date | None) -> Iterator[str]:
     """The statements that create the views, each after those it stands on."""
-    since = _live_since(lake)
     yield f"create view sweeps as select * from {lake.relation('sweeps')}"
     yield f"create view slices as {_committed(lake, 'slices')}"
     for table in kept():
@@ -40,9 +46,7 @@ def statements(lake: Lake) -> Iterator[str]:
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection with the views that can read the lake and nothing else, and write nowhere."""
     connection = duckdb.connect(":memory:")
-    connection.execute("set timezone = 'UTC'")
-    for statement in statements(lake):
-        connection.execute(statement)
+    create(lake, connection)
     connection.execute(f"set allowed_directories = [{quoted(str(lake.path / 'tables') + '/')}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
@@ -54,11 +58,9 @@ def refresh(lake: Lake) -> None:
     temporary = lake.path / f".{FILE}"
     with lake.lock("views", wait=True), duckdb.connect(":memory:") as connection:
         temporary.unlink(missing_ok=True)
-        connection.execute("set timezone = 'UTC'")
         connection.execute(f"attach {quoted(str(temporary))} as lake (storage_version {quoted(STORAGE)})")
         connection.execute("use lake")
-        for statement in statements(lake):
-            connection.execute(statement)
+        create(lake, connection)
         connection.execute("use memory")
         connection.execute("detach lake")
         temporary.replace(lake.path / FILE)
@@ -78,18 +80,14 @@ def _committed(lake: Lake, name: str, since: date | None = None) -> str:
     return f"select * from {lake.relation(name, since)} where sweep_id in (select sweep_id from sweeps)"
 
 
-def _live_since(lake: Lake) -> date | None:
+def _live_since(lake: Lake, connection: duckdb.DuckDBPyConnection) -> date | None:
     """The first day that can hold the last row of a live key: each has one since the day of the
     last complete sweep of its project."""
-    found = (
-        duckdb.connect()
-        .execute(f"""
+    found = connection.execute(f"""
         select min(since) from (
             select max(case when verdict = 'complete' and scope = {quoted(WHOLE)}
                 then (observed_from at time zone 'UTC')::date else '0001-01-01' end) as since
             from {lake.relation("sweeps")} where observed_from is not null group by project_id)
-    """)
-        .fetchone()
-    )
+    """).fetchone()
     since: date | None = found[0] if found else None
     return None if since is None or since.year == 1 else since
