@@ -177,6 +177,28 @@ def test_status_moves_keep_the_instances_and_change_their_slices(service: Emulat
     assert sorted(numbers(running) + numbers(stopped)) != list(range(20))
 
 
+def test_an_instance_that_was_moved_to_stopped_no_longer_tells_when_it_will_stop() -> None:
+    settings = FleetSettings(instances=30, days=0, auto_stop_share=1, created_share=0)
+    with Emulator(Fleet(settings)) as service:
+        running = set(ids(ask(service, status="RUNNING")))
+        service.faults.status_moves_per_page = 30
+        ask(service)
+        moved = [row for row in ask(service).json()["instances"] if row["id"] in running]
+        assert len(moved) > 3
+        assert {row["status"] for row in moved} == {"STOPPED"}
+        told = {name for row in moved for name in row["spec"]["auto_stop"]}
+        assert told <= {"enable", "prompt", "duration"}
+
+
+def test_a_listing_that_drifted_is_no_longer_the_sample() -> None:
+    with Emulator.of_sample() as service:
+        service.faults.append_per_page = 1
+        url = f"{service.endpoint}/v1/{service.project_id}/demanager/instances?de_type=Notebook"
+        headers = {"X-Auth-Token": service.token}
+        answers = [requests.get(url, headers=headers, timeout=5) for _ in range(2)]
+        assert [total(answer) for answer in answers] == [2, 3]
+
+
 def test_ids_throughout_leave_out_what_came_or_went_meanwhile(service: Emulator) -> None:
     everything = {f"DE-{number:04d}" for number in range(20)}
     assert service.ids_throughout() == everything
@@ -240,6 +262,12 @@ def test_throttling_tells_how_long_to_wait_in_each_of_its_ways(
     answer = ask(service)
     assert answer.headers.get("Retry-After") == told
     assert "time:1 minute" in answer.json()["error_msg"]
+
+
+def test_a_date_to_retry_after_is_never_too_early(service: Emulator) -> None:
+    service.clock.advance(seconds=0.25)
+    service.faults = Faults(throttle_after=0, throttle_header="date", throttle_seconds=7)
+    assert ask(service).headers["Retry-After"] == "Mon, 12 Oct 2026 00:00:08 GMT"
 
 
 def test_a_truncated_body_breaks_off_before_its_length(service: Emulator) -> None:

@@ -44,7 +44,8 @@ class Faults:
     # Answers that are errors.
     fail_next: list[Answer] = field(default_factory=list)  # The next answers, in turn.
     fail_next_token: list[Answer] = field(default_factory=list)  # Likewise for tokens.
-    # An answer by the number of the request: 1 is the first since the requests were cleared.
+    # An answer by the number of the request: 1 is the first since the requests were cleared, and
+    # requests for tokens count as well.
     fail_at_request: dict[int, Answer] = field(default_factory=dict)
     throttle_after: int | None = None  # After each so many answers come throttle_times 429s.
     throttle_times: int = 1
