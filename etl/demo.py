@@ -51,7 +51,10 @@ def fill(directory: Path, demo: Demo, progress: Callable[[int, int], None]) -> L
             lake=str(directory),
             endpoint=service.endpoint,
             project_id=service.project_id,
-            token=service.token,
+            iam_endpoint=service.endpoint,
+            user=service.user,
+            password=service.password,
+            domain=service.domain,
             requests_per_second=1000,
         )
         lake = Lake(directory)
