@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from etl import __version__
-from etl.errors import DemeterError, IncompleteListing
+from etl.errors import DemeterError, IncompleteListing, UsageError
+from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
+from etl.terminal import log_to_stderr, progress_bar
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -56,7 +55,7 @@ def main(
     demeter report      answers from the lake
     """
     ctx.obj = {"file": settings_file, "lake": lake}
-    _log_to_stderr(verbose, log_format)
+    log_to_stderr(verbose, log_format)
 
 
 @main.command()
@@ -74,6 +73,7 @@ def main(
 @click.pass_obj
 def sweep(
     given: dict[str, Any],
+    /,
     endpoint: str | None,
     project_id: str | None,
     limit: int | None,
@@ -96,7 +96,7 @@ def sweep(
     settings = _settings(
         given, endpoint=endpoint, project_id=project_id, limit=limit, concurrency=concurrency
     )
-    with _progress("listing") as progress:
+    with progress_bar("listing") as progress:
         found = run(settings, Scope(**parts), resume=resume, progress=progress)
     counts = ", ".join(f"{count} {name.removesuffix('_count')}" for name, count in found.counts.items())
     click.echo(f"sweep {found.sweep_id} is {found.verdict}: {counts}")
@@ -107,11 +107,87 @@ def sweep(
 
 
 @main.command()
+@click.argument("name", required=False)
+@AS_FORMAT
+@TO_FILE
+@click.pass_obj
+def report(given: dict[str, Any], /, name: str | None, format: str | None, output: Path | None) -> None:
+    """Answer a question from the lake; without NAME, list the reports.
+
+    \b
+    demeter report running_without_auto_stop
+    demeter report inventory_by_pool -o pools.csv
+    """
+    from etl import render, reports
+
+    if name is None:
+        show_rows(reports.listing(), format, output)
+    else:
+        chosen = reports.report(name)
+        render.write(reports.run(_lake(given), chosen.name), format_of(format, output), output)
+
+
+@main.command()
+@click.argument("query", required=False)
+@click.option("-f", "--file", type=click.File(encoding="utf-8"), help="Read the query from this file.")
+@AS_FORMAT
+@TO_FILE
+@click.pass_obj
+def sql(
+    given: dict[str, Any],
+    /,
+    query: str | None,
+    file: TextIO | None,
+    format: str | None,
+    output: Path | None,
+) -> None:
+    """Run a query over all tables; it can only read.
+
+    Without QUERY on a terminal a prompt begins, with history and completion. QUERY may be - or
+    left out to read it from standard input. `demeter schema` tells the tables and their columns.
+
+    \b
+    demeter sql "select status, count(*) from instances group by status"
+    demeter sql -f weekly.sql -o weekly.parquet
+    """
+    lake = _lake(given)
+    text = _query(query, file)
+    if text is None:
+        from etl import prompt
+
+        prompt.run(lake, format_of(format, None))
+    else:
+        from etl import query as queries
+        from etl import render
+
+        render.write(queries.run(lake, text), format_of(format, output), output)
+
+
+@main.command()
+@click.argument("table", required=False)
+@AS_FORMAT
+@TO_FILE
+def schema(table: str | None, format: str | None, output: Path | None) -> None:
+    """Tell what the tables and views hold: type, unit, meaning and field in the API.
+
+    Without TABLE, list the tables and what a row of each is.
+    """
+    from etl import schema as dictionary
+
+    if table is None:
+        show_rows(dictionary.tables(), format, output)
+        return
+    if output is None and format in (None, "table"):
+        click.echo(f"{dictionary.heading(table)}\n")
+    show_rows(dictionary.columns(table), format, output)
+
+
+@main.command()
 @click.option("--days", default=3, show_default=True, help="Days to simulate.")
 @click.option("--every", default=60, show_default=True, help="Minutes between two sweeps.")
 @click.option("--instances", default=200, show_default=True, help="Instances of the fleet.")
 @click.pass_obj
-def demo(given: dict[str, Any], days: int, every: int, instances: int) -> None:
+def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> None:
     """Show the whole line at work: sweeps of an emulated fleet, reports, and a lake to explore.
 
     The lake is made in ./demeter-demo unless --lake names another directory.
@@ -121,7 +197,7 @@ def demo(given: dict[str, Any], days: int, every: int, instances: int) -> None:
 
     directory = Path(given["lake"] or "demeter-demo")
     plan = Demo(days=days, every_minutes=every, instances=instances)
-    with _progress(f"{plan.sweeps} sweeps of {days} simulated days") as progress:
+    with progress_bar(f"{plan.sweeps} sweeps of {days} simulated days") as progress:
         lake = fill(directory, plan, progress)
     for name in REPORTS:
         reports.show(lake, name)
@@ -170,48 +246,25 @@ def _settings(given: dict[str, Any], **options: Any) -> Any:
     return settings.load({"lake": given["lake"], **options}, file=given["file"])
 
 
-class _progress:
-    """A progress bar on a terminal, and nothing elsewhere."""
+def _lake(given: dict[str, Any]) -> Any:
+    from etl.lake import Lake
 
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.bar: Any = None
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        return self.update if sys.stderr.isatty() else lambda done, total: None
-
-    def update(self, done: int, total: int) -> None:
-        if self.bar is None:
-            self.bar = click.progressbar(
-                length=total, label=self.label, file=sys.stderr, show_pos=True, show_eta=True
-            )
-            self.bar.__enter__()
-        self.bar.length = max(total, done)
-        self.bar.update(done - self.bar.pos)
-
-    def __exit__(self, *exception: object) -> None:
-        if self.bar is not None:
-            self.bar.__exit__(None, None, None)
+    return Lake(_settings(given).lake)
 
 
-class _JsonLines(logging.Formatter):
-    """Log records as JSON, a line each."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-        }
-        return json.dumps(line)
-
-
-def _log_to_stderr(verbose: bool, log_format: str) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_JsonLines() if log_format == "json" else logging.Formatter("demeter: %(message)s"))
-    logger = logging.getLogger("demeter")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+def _query(query: str | None, file: TextIO | None) -> str | None:
+    """The text of a query, from wherever it is given; None where it is to be asked for."""
+    if query is not None and file is not None:
+        raise UsageError("a query was given twice: give QUERY or --file, not both")
+    if query not in (None, "-"):
+        return query
+    source = file or sys.stdin
+    if source.isatty() and query is None:
+        return None
+    try:
+        return source.read()
+    except UnicodeDecodeError:
+        raise UsageError(f"{source.name} is not UTF-8 text: save it as UTF-8") from None
 
 
 if __name__ == "__main__":

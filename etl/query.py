@@ -61,7 +61,7 @@ def run(lake: Lake, query: str) -> pa.Table:
         try:
             # It holds for tables what the check holds for files.
             connection.execute("begin transaction read only")
-            return connection.sql(query).to_arrow_table()
+            return _shown(connection.sql(query).to_arrow_table())
         except (duckdb.IOException, duckdb.HTTPException) as error:
             raise DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again") from None
         except duckdb.OutOfMemoryException as error:
@@ -133,6 +133,28 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)
+
+
+def _shown(result: pa.Table) -> pa.Table:
+    """The result with what only DuckDB can show as text: plans a line a row, and intervals."""
+    if result.column_names == ["explain_key", "explain_value"]:
+        lines = [line for text in result["explain_value"].to_pylist() for line in text.splitlines()]
+        return pa.table({"plan": lines})
+    for number, field in enumerate(result.schema):
+        if pa.types.is_interval(field.type):
+            texts = [value and _interval(*value) for value in result.column(number).to_pylist()]
+            result = result.set_column(number, field.name, pa.array(texts, pa.string()))
+    return result
+
+
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    """An interval as DuckDB writes it: 1 month 2 days 03:04:05.678."""
+    counts = [f"{count} {unit}" for count, unit in ((months, "months"), (days, "days")) if count]
+    seconds, rest = divmod(abs(nanoseconds) // 1000, 1_000_000)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    fraction = f".{rest:06}".rstrip("0") if rest else ""
+    sign = "-" if nanoseconds < 0 else ""
+    return " ".join([*counts, f"{sign}{clock}{fraction}"])
 
 
 def _one_line(error: Exception) -> str:
