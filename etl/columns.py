@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -34,15 +35,29 @@ create or replace macro bytes_of(value) as
         try_cast(regexp_extract(value, '^([0-9]+(\.[0-9]+)?) *([A-Za-z]+)$', 1) as decimal(18, 6))
         * unit_bytes(regexp_extract(value, '^([0-9]+(\.[0-9]+)?) *([A-Za-z]+)$', 3))) as bigint);
 create or replace macro list_of(value) as
-    case when json_type(value) = 'ARRAY'
+    case when json_type(value) = 'ARRAY' and not list_has_any(json_type(value, '$[*]'), ['ARRAY', 'OBJECT'])
         then nullif(array_to_string(list_sort(list_distinct(from_json(value, '["VARCHAR"]'))), ','), '')
     end;
 """
 
 
+# What is said of a value that cannot be read as the type of its column.
+FAULTS = {
+    "text": "not text",
+    "integer": "not a whole number",
+    "bytes": "not a size",
+    "boolean": "not true or false",
+    "timestamp_ms": "not a time in milliseconds",
+    "list": "not a list of texts",
+}
+
+# The lists of objects, each of which becomes rows of a table.
+LISTS = ("spec.extend_storage",)
+
+
 @dataclass(frozen=True)
 class Leaf:
-    """A field of one document as SQL over a row `shaped` with columns `document` and `s`."""
+    """A field of one object as SQL over a row that holds the object's values as `s`."""
 
     column: Column
     table: Table
@@ -71,9 +86,31 @@ class Leaf:
         return f"{self.column.type}_of({self.raw})"
 
     @property
-    def unreadable(self) -> str:
-        """The condition under which a value came and could not be read as the column's type."""
-        return f"({self.raw} not in ('', 'null', '\"\"') and {self.name} is null)"
+    def fault(self) -> str:
+        """The expression of where it is and what is wrong with it; null where nothing is."""
+        said = quoted(f"{self.pointer} {FAULTS[self.column.type]}")
+        unreadable = f"{self.raw} not in ('', 'null', '\"\"') and {self.name} is null"
+        return f"case when {unreadable} then {said} end"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the reference lets an object hold, by path: objects with their keys, maps, lists, texts.
+
+    `shape` is its structure for json_transform.
+    """
+
+    shape: str
+    objects: Mapping[str, frozenset[str]]
+    maps: tuple[str, ...]
+    lists: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The JSON type that stands at each path; OTHER is whatever can be read as text."""
+        objects = dict.fromkeys((*self.objects, *self.maps), "OBJECT")
+        return {**objects, **dict.fromkeys(self.lists, "ARRAY"), **dict.fromkeys(self.texts, "OTHER")}
 
 
 def quoted(text: str) -> str:
@@ -95,27 +132,28 @@ def leaves() -> tuple[Leaf, ...]:
 
 
 @cache
-def list_leaves() -> tuple[Leaf, ...]:
-    """The fields of objects that stand in a list, over a row with the object as `item`."""
+def item_leaves(path: str) -> tuple[Leaf, ...]:
+    """The fields of the objects in the list at a path."""
+    base = f"{path}[]"
     return tuple(
-        Leaf(column, table, base, _json_value("item", _relative(column.field, table)), "")
+        Leaf(column, table, base, struct_value(_relative(column.field, table)), _item_pointer(column, table))
         for table in kept()
-        for base in table.bases
-        if base.endswith("[]")
+        if base in table.bases
         for column in table.columns
-        if column.field and _belongs(column, table)
+        if column.field.startswith(table.bases[0] + ".")
     )
 
 
-def shape() -> str:
-    """The structure, for json_transform, of all that the dictionary reads from a document."""
-    tree: dict[str, Any] = {}
-    for path in [
-        *map_paths(),
-        *(_path(column.field, table, base) for table, column, base in _plain()),
-    ]:
-        _plant(tree, path.split("."))
-    return json.dumps({**tree, "spec": {**tree["spec"], "extend_storage": "JSON"}})
+@cache
+def document_form() -> Form:
+    """What a document may hold."""
+    return _form(leaves(), map_paths(), LISTS)
+
+
+@cache
+def item_form(path: str) -> Form:
+    """What an object in the list at a path may hold."""
+    return _form(item_leaves(path), (), ())
 
 
 @cache
@@ -124,29 +162,6 @@ def map_paths() -> tuple[str, ...]:
     fields = [each.field for each in maps()]
     also = [f"queuing_info.{field}" for field in fields if field.startswith("flavor_details.")]
     return (*fields, *also)
-
-
-@cache
-def known_keys() -> dict[str, frozenset[str]]:
-    """For every object of the reference, by its path, the keys it may have; maps may have any."""
-    keys: dict[str, set[str]] = {}
-    paths = [*map_paths(), *(_path(column.field, table, base) for table, column, base in _plain())]
-    for path in [*paths, "spec.extend_storage"]:
-        inside = next((each for each in map_paths() if path.startswith(each + ".")), None)
-        parts = (inside or path).split(".")
-        for depth in range(len(parts)):
-            keys.setdefault(".".join(parts[:depth]), set()).add(parts[depth])
-    return {path: frozenset(found) for path, found in keys.items()}
-
-
-@cache
-def text_paths() -> tuple[str, ...]:
-    """The paths of all fields that are text."""
-    return tuple(
-        dict.fromkeys(
-            _path(column.field, table, base) for table, column, base in _plain() if column.type == "text"
-        )
-    )
 
 
 def pointer(path: str) -> str:
@@ -159,23 +174,18 @@ def struct_value(path: str) -> str:
     return "s." + ".".join(f'"{part}"' for part in path.split("."))
 
 
-def _plain() -> list[tuple[Table, Column, str]]:
-    return [(leaf.table, leaf.column, leaf.base) for leaf in leaves()]
-
-
 def _leaf(table: Table, column: Column, base: str) -> Leaf:
     path = _path(column.field, table, base)
-    inside = next((each for each in map_paths() if path.startswith(each + ".")), None)
-    if inside:
-        value = f"({struct_value(inside)} ->> {quoted('$.' + json.dumps(path[len(inside) + 1 :]))})"
+    around = _map_around(path)
+    if around:
+        value = f"({struct_value(around)} ->> {quoted('$.' + json.dumps(path[len(around) + 1 :]))})"
     else:
         value = struct_value(path) + ("::varchar" if column.type == "list" else "")
     return Leaf(column, table, base, value, pointer(path))
 
 
-def _belongs(column: Column, table: Table) -> bool:
-    """Whether the column's field is a field of the table's own object."""
-    return column.field.startswith(table.bases[0] + ".")
+def _item_pointer(column: Column, table: Table) -> str:
+    return pointer(_relative(column.field, table))
 
 
 def _relative(field: str, table: Table) -> str:
@@ -189,16 +199,29 @@ def _path(field: str, table: Table, base: str) -> str:
     return f"{base}.{_relative(field, table)}"
 
 
-def _json_value(source: str, path: str) -> str:
-    return f"({source} ->> {quoted('/' + path.replace('.', '/'))})"
+def _path_of(leaf: Leaf) -> str:
+    return leaf.pointer[1:].replace("/", ".")
 
 
-def _plant(tree: dict[str, Any], path: list[str]) -> None:
-    """Put a leaf into the tree; what lies inside of a map is read from the map's own JSON."""
-    *parents, leaf = path
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-        if isinstance(tree, str):
-            return
-    is_json = ".".join(path) in map_paths() or leaf == "storage_list"
-    tree[leaf] = "JSON" if is_json else "VARCHAR"
+def _map_around(path: str) -> str | None:
+    """The map that a path leads into."""
+    return next((each for each in map_paths() if path.startswith(each + ".")), None)
+
+
+def _form(leaves: Sequence[Leaf], maps: tuple[str, ...], lists: tuple[str, ...]) -> Form:
+    """The form of an object with these fields; what lies inside of a map is the map's own."""
+    kinds = {_path_of(leaf): "JSON" if leaf.column.type == "list" else "VARCHAR" for leaf in leaves}
+    kinds = {path: kind for path, kind in kinds.items() if not _map_around(path)}
+    tree: dict[str, Any] = {}
+    keys: dict[str, set[str]] = {}
+    for path, kind in {**kinds, **dict.fromkeys((*maps, *lists), "JSON")}.items():
+        parts = path.split(".")
+        inner = tree
+        for part in parts[:-1]:
+            inner = inner.setdefault(part, {})
+        inner[parts[-1]] = kind
+        for depth, part in enumerate(parts):
+            keys.setdefault(".".join(parts[:depth]), set()).add(part)
+    texts = dict.fromkeys(_path_of(leaf) for leaf in leaves if leaf.column.type == "text")
+    objects = {path: frozenset(found) for path, found in keys.items()}
+    return Form(json.dumps(tree), objects, maps, lists, tuple(texts))

@@ -6,15 +6,13 @@ beyond the reference becomes rows of `extras`; what cannot be used becomes rows 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import duckdb
 import pyarrow as pa
 
-from etl import columns, sqlfiles
-from etl.columns import Leaf, quoted
+from etl import columns, oddities, sqlfiles
+from etl.columns import Form, Leaf, quoted
 from etl.dictionary import Table, kept, maps
 from etl.page import ID_LENGTH
 from etl.raw import RawPage
@@ -26,15 +24,6 @@ _PAGES = pa.schema(
         ("observed_at", pa.timestamp("us", tz="UTC")),
         ("repaired", pa.string()),
         ("body", pa.large_string()),
-    ]
-)
-
-_STRANGE_SCHEMA = pa.schema(
-    [
-        ("example", pa.int64()),
-        ("pointer", pa.string()),
-        ("kind", pa.string()),
-        ("patch", pa.string()),
     ]
 )
 
@@ -62,30 +51,35 @@ with unnested as (
     from pages
 ),
 read as (
-    select nextval('document_ids') as document_id, *, json_transform(document, $shape) as s
+    select nextval('document_ids') as document_id, 0 as item, null::varchar as place, *,
+        json_transform(document, $shape) as s
     from unnested
 )
 select *,
     case when length(s.id) between 1 and {ID_LENGTH} and s.id[1] not in ('{{', '[')
-        then s.id end as instance_id,
+        and s.id not in ('true', 'false') then s.id end as instance_id,
     json_type(document, $paths) as kinds,
     json_keys(document, $objects) as keys
 from read
 """
 
-_UNUSABLE = """
-insert into seen_quarantine
-select document_id, instance_id, null, md5(document), reason, document, slice, page
-from (
-    select *, case
-        when json_type(document) is distinct from 'OBJECT'
-            then 'not an object but ' || coalesce(json_type(document), 'nothing')
-        when instance_id is null then 'no usable id'
-        when repaired <> '' and contains(document, chr(65533)) then repaired || ' replaced'
-    end as reason
-    from shaped
+# The objects in the list at one path, as documents of their own.
+_ITEMS = """
+create or replace temp table items as
+with unnested as (
+    select document_id, slice, page, observed_at, instance_id,
+        generate_subscripts(items, 1) as item, unnest(items) as document
+    from (
+        select *, from_json($content, '["JSON"]') as items
+        from typed where json_type($content) = 'ARRAY'
+    )
 )
-where reason is not null
+select *, $list || '.' || (item - 1) as place,
+    json_transform(document, $shape) as s,
+    json_type(document, $paths) as kinds,
+    json_keys(document, $objects) as keys
+from unnested
+where document is not null
 """
 
 _DOCUMENTS = """
@@ -93,41 +87,6 @@ insert into documents
 select document_id, slice, page, observed_at, instance_id, instances__updated_at__0 from typed
 union all
 select document_id, slice, page, observed_at, null, null from shaped where instance_id is null
-"""
-
-_UNREADABLE = """
-insert into seen_quarantine
-with unreadable as (
-    select distinct document_id, unnest(unreadable) as pointer from typed where len(unreadable) > 0
-),
-valued as (
-    select shaped.*, pointer, json_extract(document, pointer)::varchar as value
-    from unreadable join shaped using (document_id)
-)
-select document_id, instance_id, replace(pointer[2:], '/', '.') as field, md5(value),
-    'wrong type: ' || json_type(value), value, slice, page
-from valued
-"""
-
-_STRANGE = """
-create or replace temp table unlike as
-select shaped.document_id, shaped.instance_id, shaped.slice, shaped.page, strange.kind,
-    strange.pointer, strange.patch, json_extract(shaped.document, strange.pointer)::varchar as value
-from strange
-join shaped as example on example.document_id = strange.example
-join shaped
-    on shaped.kinds is not distinct from example.kinds and shaped.keys is not distinct from example.keys
-where shaped.instance_id is not null;
-insert into seen_extras
-select document_id, instance_id, replace(pointer[2:], '/', '.'), value
-from unlike where kind = 'unknown' and value not in ('null', '""');
-insert into seen_quarantine
-select document_id, instance_id, replace(pointer[2:], '/', '.'), md5(value),
-    'wrong type: ' || kind, value, slice, page
-from unlike where kind <> 'unknown' and value <> '""';
-update shaped set s = json_transform(json_merge_patch(document, patch), $shape)
-from (select distinct document_id, patch from unlike where patch is not null) as patches
-where shaped.document_id = patches.document_id;
 """
 
 
@@ -154,29 +113,23 @@ class Staging:
             for values, field in zip(zip(*rows, strict=True), _PAGES, strict=True)
         ]
         self.connection.register("pages", pa.Table.from_arrays(arrays, schema=_PAGES))
-        self.connection.execute(_with_dictionary(_SHAPED))
+        self.connection.execute(_formed(_SHAPED, columns.document_form()))
         self.connection.unregister("pages")
-        self._set_aside_strange()
-        self.connection.execute(_UNUSABLE)
-        self.connection.execute(_typed())
-        for statement in _inserts():
+        oddities.set_aside(self.connection, columns.document_form(), "shaped")
+        for statement in _from_documents():
             self.connection.execute(statement)
+        for path in columns.LISTS:
+            self._add_items(path)
 
-    def _set_aside_strange(self) -> None:
-        """Move what the reference does not have to extras, and what is not of its kind to quarantine.
-
-        Documents share few combinations of keys and kinds, so each combination is judged once.
-        """
-        found = self.connection.execute(
-            "select kinds, keys, min(document_id) from shaped where instance_id is not null group by all"
-        ).fetchall()
-        rows = [
-            {"example": example, **each} for kinds, keys, example in found for each in _strange(kinds, keys)
-        ]
-        if rows:
-            self.connection.register("strange", pa.Table.from_pylist(rows, schema=_STRANGE_SCHEMA))
-            self.connection.execute(_with_dictionary(_STRANGE))
-            self.connection.unregister("strange")
+    def _add_items(self, path: str) -> None:
+        """Flatten the objects in the lists at one path; most documents have none."""
+        form = columns.item_form(path)
+        statement = _ITEMS.replace("$content", _content(path)).replace("$list", quoted(path))
+        self.connection.execute(_formed(statement, form))
+        if self.connection.execute("select 1 from items limit 1").fetchone():
+            oddities.set_aside(self.connection, form, "items")
+            for statement in _from_items(path):
+                self.connection.execute(statement)
 
 
 def relations(connection: duckdb.DuckDBPyConnection) -> None:
@@ -187,46 +140,12 @@ def relations(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def _strange(
-    kinds: Sequence[str | None], keys: Sequence[Sequence[str] | None]
-) -> Iterable[dict[str, str | None]]:
-    """What one combination of kinds and keys has that the reference has not: pointer, kind, patch."""
-    objects = columns.known_keys()
-    wrong_text = []
-    for path, kind in zip((*objects, *columns.text_paths()), kinds, strict=True):
-        if kind in (None, "NULL") or (kind == "OBJECT" and path in objects):
-            continue
-        if path in objects:
-            yield {"pointer": columns.pointer(path), "kind": kind}
-        elif kind in ("OBJECT", "ARRAY", "BOOLEAN") and path != "id":
-            wrong_text.append(path)
-            yield {"pointer": columns.pointer(path), "kind": kind, "patch": _without(wrong_text)}
-    for (path, known), present in zip(objects.items(), keys, strict=True):
-        for key in set(present or ()) - known:
-            escaped = key.replace("~", "~0").replace("/", "~1")
-            yield {"pointer": f"{columns.pointer(path)}/{escaped}", "kind": "unknown"}
-
-
-def _without(paths: Iterable[str]) -> str:
-    """The merge patch that takes the fields away."""
-    patch: dict[str, Any] = {}
-    for path in paths:
-        *parents, leaf = path.split(".")
-        inner = patch
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[leaf] = None
-    return json.dumps(patch)
-
-
-def _with_dictionary(statement: str) -> str:
-    """The statement with the shape and the paths of the dictionary put in."""
-    objects = [_json_path(path) for path in columns.known_keys()]
-    texts = [_json_path(path) for path in columns.text_paths()]
+def _formed(statement: str, form: Form) -> str:
+    """The statement with the shape and the paths of a form put in."""
     return (
-        statement.replace("$shape", quoted(columns.shape()))
-        .replace("$paths", str(objects + texts))
-        .replace("$objects", str(objects))
+        statement.replace("$shape", quoted(form.shape))
+        .replace("$paths", str([_json_path(path) for path in form.kinds]))
+        .replace("$objects", str([_json_path(path) for path in form.objects]))
     )
 
 
@@ -245,27 +164,59 @@ def _seen_table(table: Table) -> str:
     return f"create table seen_{table.name} (document_id bigint, item bigint, {', '.join(lead + fields)})"
 
 
-def _typed() -> str:
-    """The statement that types every field of every usable document."""
-    texts = [leaf for leaf in columns.leaves() if leaf.column.type == "text"]
-    others = [leaf for leaf in columns.leaves() if leaf.column.type != "text"]
-    contents = [f"{columns.struct_value(path)} as {_content(path)}" for path in _json_paths()]
+def _from_documents() -> Iterator[str]:
+    """The statements that spread the shaped documents over the staging relations."""
+    yield oddities.UNUSABLE
+    contents = [f"{columns.struct_value(path)} as {_content(path)}" for path in _contents()]
+    yield _typed(
+        "typed", "shaped", columns.leaves(), contents, [_twice(path) for path in columns.map_paths()]
+    )
+    yield oddities.unreadable("shaped", "typed")
+    yield _DOCUMENTS
+    for table in _from_fields():
+        for base in table.bases:
+            leaves = [leaf for leaf in columns.leaves() if (leaf.table, leaf.base) == (table, base)]
+            if leaves:
+                yield _from_object("typed", table, leaves)
+    yield from _without_key()
+    yield from (_from_map(path) for path in columns.map_paths())
+
+
+def _from_items(path: str) -> Iterator[str]:
+    """The statements that spread the shaped items of a list over the staging relations."""
+    yield _typed("typed_items", "items", columns.item_leaves(path))
+    yield oddities.unreadable("items", "typed_items")
+    for table in dict.fromkeys(leaf.table for leaf in columns.item_leaves(path)):
+        leaves = [leaf for leaf in columns.item_leaves(path) if leaf.table == table]
+        yield _from_object("typed_items", table, leaves)
+
+
+def _typed(
+    name: str,
+    relation: str,
+    leaves: Sequence[Leaf],
+    contents: Sequence[str] = (),
+    more_faults: Sequence[str] = (),
+) -> str:
+    """The statement that types every field of a relation of shaped objects, and lists the faults."""
+    texts = [leaf for leaf in leaves if leaf.column.type == "text"]
+    others = [leaf for leaf in leaves if leaf.column.type != "text"]
     came = [f"{leaf.typed} as {leaf.name}" for leaf in texts]
     came += [f"{leaf.value} as {leaf.raw}" for leaf in others]
     read = [f"{leaf.typed_from_raw} as {leaf.name}" for leaf in others]
-    wrong = [f"case when {leaf.unreadable} then {quoted(leaf.pointer)} end" for leaf in others]
+    faults = [*(leaf.fault for leaf in others), *more_faults]
     return (
-        "create or replace temp table typed as with came as ("
-        f"select document_id, slice, page, observed_at, instance_id, {', '.join(came + contents)} "
-        f"from shaped where instance_id is not null), read as (select *, {', '.join(read)} from came) "
-        f"select *, list_filter([{', '.join(wrong)}], lambda pointer: pointer is not null) as unreadable "
-        "from read"
+        f"create or replace temp table {name} as with came as ("
+        "select document_id, item, slice, page, observed_at, instance_id, "
+        f"{', '.join([*came, *contents])} from {relation} where instance_id is not null), "
+        f"read as (select *, {', '.join(read)} from came) "
+        f"select *, list_filter([{', '.join(faults)}], lambda fault: fault is not null) as faults from read"
     )
 
 
-def _json_paths() -> tuple[str, ...]:
+def _contents() -> tuple[str, ...]:
     """The paths of what is spread over rows: the maps, and the lists of objects."""
-    return (*columns.map_paths(), "spec.extend_storage")
+    return (*columns.map_paths(), *columns.LISTS)
 
 
 def _content(path: str) -> str:
@@ -273,71 +224,51 @@ def _content(path: str) -> str:
     return "content__" + path.replace(".", "__")
 
 
-def _inserts() -> Iterable[str]:
-    """The statements that spread the typed fields over the staging relations."""
-    yield _UNREADABLE
-    yield _DOCUMENTS
-    for table in _from_fields():
-        for base in table.bases:
-            if base.endswith("[]"):
-                yield from _from_list(table, base)
-            else:
-                yield _from_object(
-                    table,
-                    [leaf for leaf in columns.leaves() if (leaf.table, leaf.base) == (table, base)],
-                )
-        if table.owner == "shared":
-            yield from _without_key(table)
-    yield from (_from_map(path) for path in columns.map_paths())
+def _twice(path: str) -> str:
+    """The expression that says so where a map has a key twice."""
+    keys = f"json_keys({_content(path)})"
+    said = quoted(f"{columns.pointer(path)} a key twice")
+    return f"case when len({keys}) > len(list_distinct({keys})) then {said} end"
 
 
-def _from_object(table: Table, leaves: Sequence[Leaf]) -> str:
-    """Rows of a table from the object at one base, where it says anything."""
+def _from_object(typed: str, table: Table, leaves: Sequence[Leaf]) -> str:
+    """Rows of a table from the objects at one place, where they say anything."""
     own = [leaf for leaf in leaves if not (table.owner == "instance" and leaf.column.name == "instance_id")]
     names = ", ".join(f"{leaf.name} as {leaf.column.name}" for leaf in own)
     known = [leaf.name for leaf in own if leaf.column.role == "key"] or [leaf.name for leaf in own]
+    # An instance is one by its id alone.
+    said = "true" if table.name == "instances" else _any_of(known)
     return (
-        f"insert into seen_{table.name} by name select document_id, 0 as item, instance_id, {names} "
-        f"from typed where coalesce({', '.join(f'{name}::varchar' for name in known)}) is not null"
+        f"insert into seen_{table.name} by name select document_id, item, instance_id, {names} "
+        f"from {typed} where {said}"
     )
 
 
-def _without_key(table: Table) -> Iterable[str]:
-    """Set aside objects that say something but not what they are."""
-    if table.name in ("provisions", "billing", "flavor_availability"):
-        return  # the same object as of profiles and flavors
-    for base in table.bases:
-        leaves = [leaf for leaf in columns.leaves() if (leaf.table, leaf.base) == (table, base)]
-        key = next(leaf for leaf in leaves if leaf.column.role == "key")
-        others = [f"{leaf.name}::varchar" for leaf in leaves if leaf.column.role != "key"]
-        path = key.pointer.rpartition("/")[0]
-        if others:
+def _without_key() -> Iterator[str]:
+    """Set aside objects that several instances share, where they say something but not what they are."""
+    keys = [leaf for leaf in columns.leaves() if leaf.table.owner == "shared" and leaf.column.role == "key"]
+    for pointer, key in {leaf.pointer.rpartition("/")[0]: leaf for leaf in keys}.items():
+        path = pointer[1:].replace("/", ".")
+        inside = [leaf for leaf in columns.leaves() if leaf.pointer.startswith(pointer + "/")]
+        others = [leaf.name for leaf in inside if leaf.pointer != key.pointer]
+        said = [_any_of(others)] if others else []
+        said += [
+            f"(json_type({content}) = 'OBJECT' and {content}::varchar <> '{{}}')"
+            for content in (_content(each) for each in columns.map_paths() if each.startswith(path + "."))
+        ]
+        if said:
             yield (
                 "insert into seen_quarantine select document_id, instance_id, "
-                f"{quoted(path[1:].replace('/', '.'))}, md5(value), 'no usable id', value, slice, page from ("
-                f"select shaped.*, json_extract(document, {quoted(path)})::varchar as value "
+                f"{quoted(path)}, md5(value), 'no usable id', value, slice, page from ("
+                f"select shaped.*, json_extract(document, {quoted(pointer)})::varchar as value "
                 f"from typed join shaped using (document_id) "
-                f"where {key.name} is null and coalesce({', '.join(others)}) is not null)"
+                f"where {key.name} is null and ({' or '.join(said)}))"
             )
 
 
-def _from_list(table: Table, base: str) -> Iterable[str]:
-    """Rows of a table from the objects in a list."""
-    path = base.removesuffix("[]")
-    value = _content(path)
-    leaves = [leaf for leaf in columns.list_leaves() if leaf.base == base]
-    typed = ", ".join(f"{leaf.typed} as {leaf.column.name}" for leaf in leaves)
-    yield (
-        f"insert into seen_{table.name} by name "
-        f"select document_id, position as item, instance_id, {typed} from ("
-        "select *, generate_subscripts(items, 1) as position, unnest(items) as item from ("
-        f"select *, from_json({value}, '[\"JSON\"]') as items from typed where json_type({value}) = 'ARRAY'))"
-    )
-    yield (
-        "insert into seen_quarantine select document_id, instance_id, "
-        f"{quoted(path)}, md5({value}), 'wrong type: ' || json_type({value}), {value}, slice, page "
-        f"from typed where json_type({value}) not in ('ARRAY', 'NULL') and {value} <> '\"\"'"
-    )
+def _any_of(names: Sequence[str]) -> str:
+    """The condition that one of the columns has a value."""
+    return f"coalesce({', '.join(f'{name}::varchar' for name in names)}) is not null"
 
 
 def _from_map(path: str) -> str:

@@ -58,8 +58,8 @@ def read_page(body: bytes, observed_at: datetime, connection: duckdb.DuckDBPyCon
 
 
 def _usable(value: str | None) -> str | None:
-    """The id if it can serve as one: text of a sensible length."""
-    if not value or len(value) > ID_LENGTH or value[0] in "{[":
+    """The id if it can serve as one: text or a number of a sensible length."""
+    if not value or len(value) > ID_LENGTH or value[0] in "{[" or value in ("true", "false"):
         return None
     return value
 

@@ -1,0 +1,176 @@
+"""What a document has that the reference does not foresee: set aside, so that nothing is lost.
+
+What the reference does not know goes to extras; what is not of the kind that it should be goes to
+quarantine, and the rest of the document stands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from etl import columns
+from etl.columns import Form, quoted
+
+_STRANGE = pa.schema(
+    [
+        ("document_id", pa.int64()),
+        ("item", pa.int64()),
+        ("pointer", pa.string()),
+        ("path", pa.string()),
+        ("fault", pa.string()),
+        ("patch", pa.string()),
+    ]
+)
+
+# Whole documents.
+UNUSABLE = """
+insert into seen_quarantine
+select document_id, instance_id, null, md5(value), reason, value, slice, page
+from (
+    select *, coalesce(document::varchar, 'null') as value, case
+        when json_type(document) is distinct from 'OBJECT' then 'not an object'
+        when instance_id is null then 'no usable id'
+        when repaired <> '' and contains(document, chr(65533)) then repaired || ' replaced'
+    end as reason
+    from shaped
+)
+where reason is not null
+"""
+
+_UNLIKE = """
+create or replace temp table unlike as
+select here.document_id, here.item, here.instance_id, here.slice, here.page, strange.fault, strange.patch,
+    concat_ws('.', here.place, nullif(strange.path, '')) as path,
+    json_extract(here.document, strange.pointer)::varchar as value
+from strange
+join $shaped as example
+    on example.document_id = strange.document_id and example.item = strange.item
+join $shaped as here
+    on here.kinds is not distinct from example.kinds and here.keys is not distinct from example.keys
+where here.instance_id is not null;
+insert into seen_extras
+select document_id, instance_id, path, value
+from unlike where fault is null and value not in ('null', '""');
+insert into seen_quarantine
+select document_id, instance_id, nullif(path, ''), md5(value), fault, value, slice, page
+from unlike where fault is not null and value <> '""';
+update $shaped as shaped set s = json_transform(json_merge_patch(document, patch), $shape)
+from (select distinct document_id, item, patch from unlike where patch is not null) as patches
+where shaped.document_id = patches.document_id and shaped.item = patches.item;
+"""
+
+_UNREADABLE = """
+insert into seen_quarantine
+with said as (
+    select distinct document_id, item, unnest(faults) as fault from $typed where len(faults) > 0
+),
+located as (
+    select document_id, item, split_part(fault, ' ', 1) as pointer,
+        substr(fault, strpos(fault, ' ') + 1) as reason
+    from said
+),
+valued as (
+    select here.*, pointer, reason, json_extract(document, pointer)::varchar as value
+    from located join $shaped as here using (document_id, item)
+)
+select document_id, instance_id, concat_ws('.', place, replace(pointer[2:], '/', '.')), md5(value),
+    reason, value, slice, page
+from valued
+"""
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """Something at a place of a document; `fault` is what is wrong with it, None where it is unknown.
+
+    `patch` is the merge patch that takes it, and all like it, out of the document.
+    """
+
+    pointer: str
+    path: str
+    fault: str | None = None
+    patch: str | None = None
+
+
+def set_aside(connection: duckdb.DuckDBPyConnection, form: Form, relation: str) -> None:
+    """Move what is odd in the relation of shaped documents, or of shaped items, to where it is kept.
+
+    Documents share few combinations of keys and kinds, so each combination is judged once.
+    """
+    combinations = connection.execute(
+        "select kinds, keys, any_value({'document_id': document_id, 'item': item}) from "
+        f"{relation} where instance_id is not null group by kinds, keys"
+    ).fetchall()
+    rows = [
+        {**example, **asdict(oddity)}
+        for kinds, keys, example in combinations
+        for oddity in judge(form, kinds or [], keys or [])
+    ]
+    if rows:
+        connection.register("strange", pa.Table.from_pylist(rows, schema=_STRANGE))
+        connection.execute(_UNLIKE.replace("$shaped", relation).replace("$shape", quoted(form.shape)))
+        connection.unregister("strange")
+
+
+def unreadable(relation: str, typed: str) -> str:
+    """The statement that sets aside values which are not of the type of their column."""
+    return _UNREADABLE.replace("$shaped", relation).replace("$typed", typed)
+
+
+def judge(form: Form, kinds: Sequence[str | None], keys: Sequence[Sequence[str] | None]) -> Iterator[Oddity]:
+    """What one combination of kinds and keys has that its form has not.
+
+    The kinds are those at `form.kinds`, the keys those of `form.objects`.
+    """
+    faults = {
+        path: fault
+        for (path, due), kind in zip(form.kinds.items(), kinds, strict=False)
+        if (fault := _fault(due, kind))
+    }
+    texts = [path for path in faults if path in form.texts]
+    for path, fault in faults.items():
+        patch = _without(texts) if path in texts else None
+        yield Oddity(columns.pointer(path), path, fault, patch)
+    for (path, known), present in zip(form.objects.items(), keys, strict=False):
+        found = present or ()
+        if len(set(found)) < len(found):
+            yield Oddity(columns.pointer(path), path, "a key twice")
+        for key in sorted(set(found) - known):
+            yield Oddity(f"{columns.pointer(path)}/{_escaped(key)}", _joined(path, key))
+
+
+def _fault(due: str, kind: str | None) -> str:
+    """What is wrong with a kind of value where another is due; empty where nothing is."""
+    if kind in (None, "NULL", due):
+        return ""
+    if due == "OTHER":
+        return "not text" if kind in ("OBJECT", "ARRAY", "BOOLEAN") else ""
+    return "not an object" if due == "OBJECT" else "not a list"
+
+
+def _without(paths: Sequence[str]) -> str:
+    """The merge patch that takes the fields away."""
+    patch: dict[str, Any] = {}
+    for path in paths:
+        *parents, leaf = path.split(".")
+        inner = patch
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[leaf] = None
+    return json.dumps(patch)
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _joined(path: str, key: str) -> str:
+    """The path of a key; quoted where the key could be taken for a path itself."""
+    plain = key and "." not in key and '"' not in key
+    return ".".join(filter(None, (path, key if plain else json.dumps(key, ensure_ascii=False))))
