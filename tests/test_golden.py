@@ -1,0 +1,104 @@
+"""What a response becomes, table by table, compared with files that were written by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from support import as_text, header_of, read_golden, rows_of, swept, tables_of
+
+from etl.dictionary import TABLES, all_columns, kept
+from etl.emulator import Clock, Emulator
+from etl.lake import Lake
+
+GOLDEN = Path(__file__).with_name("golden")
+HISTORY_ONLY = ("sweep_id", "valid_from", "valid_to")
+
+
+@contextmanager
+def sample() -> Iterator[Emulator]:
+    """The sample response of the reference, paged by the service."""
+    with Emulator.of_sample() as service:
+        yield service
+
+
+@contextmanager
+def sample_verbatim() -> Iterator[Emulator]:
+    """The sample response byte for byte as the reference prints it, blanks and all."""
+    with Emulator.of_sample() as service:
+        service.answer_with((files("etl.emulator") / "sample_response.json").read_bytes())
+        yield service
+
+
+@contextmanager
+def full() -> Iterator[Emulator]:
+    """A response that has every feature in it."""
+    with Emulator.of_documents([], clock=Clock.at("2025-10-12T01:10:00Z")) as service:
+        service.answer_with((GOLDEN / "full" / "page.json").read_bytes())
+        yield service
+
+
+SERVICES = {"sample": sample, "sample_verbatim": sample_verbatim, "full": full}
+
+
+@pytest.fixture(scope="module", params=sorted(SERVICES))
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Lake]:
+    """A golden directory, and the lake that one sweep of what it describes has filled."""
+    lake = Lake(tmp_path_factory.mktemp(request.param) / "lake")
+    with SERVICES[request.param]() as service:
+        found = swept(service, lake)
+    assert (found.verdict, found.reason) == ("complete", "")
+    return GOLDEN / str(request.param).removesuffix("_verbatim"), lake
+
+
+def test_a_response_becomes_exactly_the_rows_written_by_hand(case: tuple[Path, Lake]) -> None:
+    golden, lake = case
+    found = {name: as_text(rows) for name, rows in tables_of(lake).items()}
+    assert found == read_golden(golden)
+
+
+def test_what_is_live_after_one_sweep_are_its_rows(case: tuple[Path, Lake]) -> None:
+    golden, lake = case
+    for table in kept():
+        rows = [{k: v for k, v in row.items() if k != "sweep_id"} for row in rows_of(lake, table.name)]
+        assert as_text(rows) == read_golden(golden)[table.name], table.name
+
+
+def test_no_row_has_been_superseded_after_one_sweep(case: tuple[Path, Lake]) -> None:
+    _, lake = case
+    for table in kept():
+        for row in rows_of(lake, table.history):
+            assert (row["valid_from"], row["valid_to"]) == (row["observed_at"], None)
+
+
+@pytest.mark.parametrize("golden", ["sample", "full"])
+def test_a_golden_file_has_all_columns_of_its_table(golden: str) -> None:
+    of_the_run = {"sweep_id", "started_at", "finished_at", "version", "received_bytes"}
+    for table in TABLES:
+        columns = [column.name for column in all_columns(table) if column.name not in of_the_run]
+        assert header_of(GOLDEN / golden / f"{table.name}.csv") == columns
+
+
+def test_the_full_response_fills_every_column_that_can_be_filled() -> None:
+    """So that a column which is never read shows up as one that is always empty."""
+    rows = read_golden(GOLDEN / "full")
+    sent = json.loads((GOLDEN / "full" / "page.json").read_bytes())
+    assert len(sent["instances"]) == len(rows["instances"])
+    empty = {
+        f"{name}.{column}"
+        for name, found in rows.items()
+        for column in found[0]
+        if not any(row[column] for row in found)
+    }
+    assert empty == {
+        "flavors.npu_count",  # no flavor has NPUs and GPUs
+        "profiles.description",
+        "repositories.ssh_private_key",
+        "slices.reason",
+        "sweeps.reason",
+        "sweeps.resumed_from",
+    }
