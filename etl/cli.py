@@ -200,7 +200,7 @@ def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> Non
     with progress_bar(f"{plan.sweeps} sweeps of {days} simulated days") as progress:
         lake = fill(directory, plan, progress)
     for name in REPORTS:
-        reports.show(lake, name)
+        reports.show(lake, name, rows=8)
     click.echo(f"The lake is in {directory}. Next:", err=True)
     click.echo(f"  demeter --lake {directory} sql", err=True)
     click.echo(f"  demeter --lake {directory} report", err=True)

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from etl import views
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.errors import UsageError
 from etl.lake import Lake
 from etl.scope import Scope
 from etl.settings import Settings
-from etl.sweep import sweep
+from etl.sweep import list_and_commit
 
 MARKER = "demo.json"
 REPORTS = (
@@ -59,11 +60,15 @@ def fill(directory: Path, demo: Demo, progress: Callable[[int, int], None]) -> L
         )
         lake = Lake(directory)
         for number in range(demo.sweeps):
-            found = sweep(settings, Scope(), lake=lake)
+            found = list_and_commit(settings, Scope(), lake)
             if found.error:
                 raise found.error
+            if number % 24 == 0:
+                lake.keep_house()
             progress(number + 1, demo.sweeps)
             service.clock.advance(minutes=demo.every_minutes)
+    lake.keep_house()
+    views.refresh(lake)
     (directory / MARKER).write_text(json.dumps({"sweeps": demo.sweeps}) + "\n", encoding="utf-8")
     return lake
 

@@ -53,13 +53,20 @@ def run(lake: Lake, name: str) -> pa.Table:
     return query.run(lake, report(name).sql)
 
 
-def show(lake: Lake, name: str) -> None:
-    """Print a report's question and its answer for people."""
+def show(lake: Lake, name: str, rows: int) -> None:
+    """Print a report's question and the first rows of its answer, without ids that are all the same."""
     from etl import render
 
     chosen, answer = report(name), run(lake, name)
+    telling = [
+        column
+        for column in answer.column_names
+        if not column.endswith("_id") or len(answer[column].unique()) > 1
+    ]
     sys.stdout.write(f"\n{' '.join([chosen.question, chosen.note]).strip()}\n\n")
-    render.write(answer, "table")
+    render.write(answer.select(telling).slice(0, rows), "table")
+    if answer.num_rows > rows:
+        sys.stdout.write(f"and {answer.num_rows - rows} more: demeter report {name}\n")
 
 
 def _read(name: str) -> Report:

@@ -52,19 +52,32 @@ def sweep(
     client: Client | None = None,
     lake: Lake | None = None,
 ) -> Sweep:
-    """List a project and commit what was seen to the lake; the sweep says whether it is complete.
+    """List a project, commit what was seen to the lake, and show it to the lake's readers.
 
     Raises UsageError before anything is asked for; what goes wrong later is in the sweep's `error`.
     """
-    check(settings)
     lake = lake or Lake(settings.lake)
-    lake.create()
-    with lake.lock(f"sweep-{settings.project_id}"):
-        lake.clean_up(settings.project_id)
-        found = _Run(settings, scope, client or Client(settings), lake, progress).run(resume)
+    found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
     lake.keep_house()
     views.refresh(lake)
     return found
+
+
+def list_and_commit(
+    settings: Settings,
+    scope: Scope,
+    lake: Lake,
+    *,
+    resume: bool = False,
+    progress: Progress = lambda rows, total: None,
+    client: Client | None = None,
+) -> Sweep:
+    """The sweep itself, without the upkeep of the lake; it says whether it is complete."""
+    check(settings)
+    lake.create()
+    with lake.lock(f"sweep-{settings.project_id}"):
+        lake.clean_up(settings.project_id)
+        return _Run(settings, scope, client or Client(settings), lake, progress).run(resume)
 
 
 def check(settings: Settings) -> None:
