@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import duckdb
@@ -61,7 +62,7 @@ def run(lake: Lake, query: str) -> pa.Table:
         try:
             # It holds for tables what the check holds for files.
             connection.execute("begin transaction read only")
-            return _shown(connection.sql(query).to_arrow_table())
+            return _shown(_result(connection, query))
         except (duckdb.IOException, duckdb.HTTPException) as error:
             raise DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again") from None
         except duckdb.OutOfMemoryException as error:
@@ -133,6 +134,17 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)
+
+
+def _result(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """The result of a query, which Ctrl-C ends: DuckDB itself does not look for it."""
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(lambda: connection.sql(query).to_arrow_table())
+        try:
+            return job.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _shown(result: pa.Table) -> pa.Table:
