@@ -1,0 +1,102 @@
+-- What changed between two sightings of an instance that follow each other, and when?
+-- Grain: one row per sighting that had a sighting or a complete sweep before it. The change came
+-- in (from_us, to_us], by the best evidence at turn_us.
+with paired as (
+    select
+        *,
+        lag(seen_us) over life as before_seen_us,
+        lag(sweep_id) over life as before_sweep_id,
+        lag(status) over life as before_status,
+        lag(is_running) over life as before_is_running,
+        lag(updated_us) over life as before_updated_us,
+        lag(stop_us) over life as before_stop_us,
+        lag(run_started_us) over life as before_run_started_us,
+        lead(updated_us) over life as next_updated_us
+    from sightings
+    window life as (partition by project_id, instance_id order by seen_us, sweep_id)
+),
+
+bounded as (
+    select
+        *,
+        coalesce(before_is_running, false) as was_running,
+        case
+            -- What it did while it was away is not known.
+            when
+                before_status = 'ABSENT'
+                then greatest(before_seen_us, coalesce(created_us, 0))
+            else greatest(
+                    coalesce(before_seen_us, previous_us),
+                    coalesce(previous_us, before_seen_us),
+                    case
+                        when coalesce(before_is_running, false) then 0 else
+                            coalesce(created_us, 0)
+                    end
+                )
+        end as from_us,
+        seen_us as to_us
+    from paired
+    where before_seen_us is not null or previous_us is not null
+),
+
+witnessed as (
+    select
+        *,
+        coalesce(updated_us > from_us and updated_us < to_us + 1000000, false) as updated_inside,
+        coalesce(run_started_us > from_us and run_started_us < to_us + 1000000, false)
+            as run_started_inside,
+        coalesce(before_stop_us > from_us and before_stop_us < to_us + 1000000, false)
+            as stop_inside,
+        -- A sighting is timed in whole seconds, cut off. And updated_at may be a little late: then the next sighting shows it.
+        coalesce(next_updated_us > from_us and next_updated_us <= to_us + 5000000, false)
+            as updated_soon,
+        case
+            when was_running and is_running
+                then case
+                        when updated_us = before_updated_us then 'unbroken'
+                        when
+                            abs(run_started_us - before_run_started_us) <= 2000000
+                            then 'unbroken'
+                        when run_started_us <= from_us then 'unbroken'
+                        else 'restarted'
+                    end
+            when is_running then 'started'
+            when was_running then 'stopped'
+            when before_status in ('DELETED', 'DELETING', 'CREATE_FAILED') then 'ended'
+            when status in ('CREATE_QUEUING', 'CREATING', 'CREATE_FAILED') then 'begun'
+            when before_seen_us is null then 'appeared'
+            when status <> before_status then 'turned'
+            when updated_us <> before_updated_us then 'touched'
+            else 'same'
+        end as kind
+    from bounded
+    where from_us < seen_us
+),
+
+judged as (
+    select
+        *,
+        case
+            when kind in ('unbroken', 'same', 'touched') then 'none'
+            when
+                kind in ('started', 'restarted') and run_started_inside
+                then 'run_started_at'
+            when updated_inside then 'updated_at'
+            when kind = 'stopped' and stop_inside then 'stop_at'
+            else 'midpoint'
+        end as evidence
+    from witnessed
+)
+
+select
+    *,
+    least(
+        to_us,
+        case evidence
+            when 'run_started_at' then run_started_us
+            when 'updated_at' then updated_us
+            when 'stop_at' then before_stop_us
+            else from_us + cast(round((to_us - from_us) / 2) as bigint)
+        end
+    ) as turn_us
+from judged
