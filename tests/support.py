@@ -55,11 +55,19 @@ def environment_for(service: Emulator, lake: Path, **others: str) -> dict[str, s
     }
 
 
-def rows_of(lake: Lake, relation: str) -> list[Row]:
-    """All rows of a table or view, as the views have them."""
+def views_of(lake: Lake, *names: str) -> dict[str, list[Row]]:
+    """All rows of views, by name."""
+    found = {}
     with views.connect(lake) as connection:
-        found = connection.sql(f"from {relation}")
-        return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+        for name in names:
+            relation = connection.sql(f"from {name}")
+            found[name] = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+    return found
+
+
+def rows_of(lake: Lake, name: str) -> list[Row]:
+    """All rows of one view."""
+    return views_of(lake, name)[name]
 
 
 def tables_of(lake: Lake) -> dict[str, list[Row]]:

@@ -9,14 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from support import as_text, header_of, read_golden, rows_of, swept, tables_of
+from support import OF_THE_RUN, as_text, header_of, read_golden, swept, tables_of, views_of
 
 from etl.dictionary import TABLES, all_columns, kept
 from etl.emulator import Clock, Emulator
 from etl.lake import Lake
 
 GOLDEN = Path(__file__).with_name("golden")
-HISTORY_ONLY = ("sweep_id", "valid_from", "valid_to")
 
 
 @contextmanager
@@ -61,25 +60,20 @@ def test_a_response_becomes_exactly_the_rows_written_by_hand(case: tuple[Path, L
     assert found == read_golden(golden)
 
 
-def test_what_is_live_after_one_sweep_are_its_rows(case: tuple[Path, Lake]) -> None:
+def test_after_one_sweep_its_rows_are_live_and_none_is_superseded(case: tuple[Path, Lake]) -> None:
     golden, lake = case
+    found = views_of(lake, *(table.name for table in kept()), *(table.history for table in kept()))
     for table in kept():
-        rows = [{k: v for k, v in row.items() if k != "sweep_id"} for row in rows_of(lake, table.name)]
-        assert as_text(rows) == read_golden(golden)[table.name], table.name
-
-
-def test_no_row_has_been_superseded_after_one_sweep(case: tuple[Path, Lake]) -> None:
-    _, lake = case
-    for table in kept():
-        for row in rows_of(lake, table.history):
-            assert (row["valid_from"], row["valid_to"]) == (row["observed_at"], None)
+        live = [{k: v for k, v in row.items() if k != "sweep_id"} for row in found[table.name]]
+        assert as_text(live) == read_golden(golden)[table.name], table.name
+        history = [row | {"valid_from": row["observed_at"], "valid_to": None} for row in found[table.name]]
+        assert as_text(found[table.history]) == as_text(history), table.history
 
 
 @pytest.mark.parametrize("golden", ["sample", "full"])
 def test_a_golden_file_has_all_columns_of_its_table(golden: str) -> None:
-    of_the_run = {"sweep_id", "started_at", "finished_at", "version", "received_bytes"}
     for table in TABLES:
-        columns = [column.name for column in all_columns(table) if column.name not in of_the_run]
+        columns = [column.name for column in all_columns(table) if column.name not in OF_THE_RUN]
         assert header_of(GOLDEN / golden / f"{table.name}.csv") == columns
 
 
