@@ -28,7 +28,7 @@ MARKER = "demeter.json"
 FILES_OF_TODAY = 24  # in one table, before they are made one
 COMMITS_BEFORE_CHECKPOINT = 20
 
-_WRITER = deltalake.WriterProperties(compression="ZSTD", compression_level=3)
+WRITER = deltalake.WriterProperties(compression="ZSTD", compression_level=3)
 
 ARROW_TYPES = {
     "varchar": pa.string(),
@@ -61,7 +61,7 @@ class Lake:
             for each in TABLES:
                 if not deltalake.DeltaTable.is_deltatable(str(self._location(each.name))):
                     self._create_table(each)
-            _replace(self.path / MARKER, json.dumps({"version": VERSION}) + "\n")
+            replace_text(self.path / MARKER, json.dumps({"version": VERSION}) + "\n")
         except OSError as error:
             raise UsageError(f"the lake {self.path} cannot be written: {error.strerror or error}") from None
 
@@ -109,13 +109,13 @@ class Lake:
         """Add rows to a table."""
         wanted = schema(table(name))
         deltalake.write_deltalake(
-            self.delta(name), rows.select(wanted.names).cast(wanted), mode="append", writer_properties=_WRITER
+            self.delta(name), rows.select(wanted.names).cast(wanted), mode="append", writer_properties=WRITER
         )
 
     def commit(self, sweep_id: str, project_id: str, rows: Mapping[str, pa.Table], sweep: pa.Table) -> None:
         """Write the rows of a sweep, and last its row in `sweeps`, which makes them visible."""
         marker = self._marker(project_id)
-        _replace(marker, sweep_id)
+        replace_text(marker, sweep_id)
         for name, table_rows in rows.items():
             self.append(name, table_rows)
         self.append("sweeps", sweep)
@@ -143,7 +143,7 @@ class Lake:
                 delta = self.delta(each.name)
                 for partition in _crowded(delta):
                     chosen = [("observed_date", "=", partition)] if partition else None
-                    delta.optimize.compact(partition_filters=chosen, writer_properties=_WRITER)
+                    delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
                 if delta.version() and delta.version() % COMMITS_BEFORE_CHECKPOINT == 0:
                     delta.create_checkpoint()
 
@@ -205,7 +205,7 @@ def _partition(uri: str) -> str:
     return uri.rpartition("observed_date=")[2].partition("/")[0] if "observed_date=" in uri else ""
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
     """Write a file so that readers see the old text or the new."""
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -32,6 +32,8 @@ class Settings:
     limit: int = 500
     concurrency: int = 4
     requests_per_second: float = 20.0
+    tz: str = "Asia/Shanghai"
+    billed_statuses: str = "RUNNING"
     timeout_seconds: float = 60.0
     total_seconds: float = 900.0
     attempts: int = 6

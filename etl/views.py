@@ -10,6 +10,7 @@ from datetime import date
 
 import duckdb
 
+from etl import marts
 from etl.columns import quoted
 from etl.dictionary import Table, kept
 from etl.lake import Lake
@@ -41,13 +42,24 @@ def _statements(lake: Lake, since: date | None) -> Iterator[str]:
         yield f"create view {table.history} as {_history(lake, table)}"
         recent = f"({_committed(lake, table.name, since)})"
         yield f"create view {table.name} as {_LIVE.format(history=recent, keys=', '.join(table.keys))}"
+    built = marts.published(lake)
+    for name, version in built.versions.items() if built else ():
+        listed = ", ".join(quoted(file) for file in marts.files(lake, name, version))
+        yield f"create view {name} as select * from read_parquet([{listed}])"
+
+
+def unlocked(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """A connection with the views, for what demeter itself works out."""
+    connection = duckdb.connect(":memory:")
+    create(lake, connection)
+    return connection
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection with the views that can read the lake and nothing else, and write nowhere."""
-    connection = duckdb.connect(":memory:")
-    create(lake, connection)
-    connection.execute(f"set allowed_directories = [{quoted(str(lake.path / 'tables') + '/')}]")
+    connection = unlocked(lake)
+    readable = ", ".join(quoted(f"{lake.path / part}/") for part in ("tables", "marts"))
+    connection.execute(f"set allowed_directories = [{readable}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection

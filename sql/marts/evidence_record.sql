@@ -16,10 +16,10 @@ select
     project_id,
     scope,
     day_number,
-    count_if(is_stop) as stop_count,
-    count_if(is_stop and is_updated) as updated_stop_count,
-    count_if(is_start) as start_count,
-    count_if(is_start and is_updated_since) as updated_start_count
+    cast(count_if(is_stop) as bigint) as stop_count,
+    cast(count_if(is_stop and is_updated) as bigint) as updated_stop_count,
+    cast(count_if(is_start) as bigint) as start_count,
+    cast(count_if(is_start and is_updated_since) as bigint) as updated_start_count
 from judged
 where is_stop or is_start
 group by project_id, scope, day_number

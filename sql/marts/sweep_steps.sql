@@ -30,6 +30,7 @@ judged as (
         coalesce(whole_scope, scope) as scope,
         from_us,
         to_us,
+        verdict,
         verdict = 'complete'
         and scope = coalesce(whole_scope, scope)
         and scope not like '%status=%' as is_complete
@@ -40,6 +41,7 @@ select
     project_id,
     sweep_id,
     scope,
+    verdict,
     is_complete,
     from_us,
     to_us,

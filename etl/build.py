@@ -1,0 +1,88 @@
+"""Bring the marts up to date with the committed sweeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from etl import days, marts, sqlfiles, views
+from etl.errors import UsageError
+from etl.lake import Lake
+from etl.marts import STEPS, STORED, Published
+from etl.settings import Settings
+
+# What DuckDB calls otherwise than the SQL that it shares with Spark.
+MACROS = "create or replace macro unix_micros(instant) as epoch_us(instant)"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build did: the rows of each mart, empty where nothing had changed."""
+
+    rows: dict[str, int]
+
+
+def build(
+    settings: Settings, lake: Lake, *, full: bool = False, progress: Progress = lambda done, total: None
+) -> Built:
+    """Work out the marts again where sweeps, settings or rules have changed, and publish them."""
+    lake.check()
+    with lake.lock("build", wait=True):
+        connection = views.unlocked(lake)
+        fingerprint = _fingerprint(connection, settings)
+        before = marts.published(lake)
+        if before and before.fingerprint == fingerprint and not full:
+            return Built({})
+        prepare(connection, settings)
+        versions, rows = {}, {}
+        for number, name in enumerate(STEPS):
+            run_step(connection, name)
+            if name in STORED:
+                found = connection.sql(f"select * from {name} order by all").to_arrow_table()
+                versions[name], rows[name] = marts.write(lake, name, found), found.num_rows
+            progress(number + 1, len(STEPS))
+        marts.publish(lake, Published(fingerprint, versions))
+    views.refresh(lake)
+    return Built(rows)
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Give a connection with the lake's views what the marts are worked out with."""
+    zone = days.zone(settings.tz)
+    connection.execute(MACROS)
+    [(first, last)] = connection.execute(
+        "select min(epoch_us(observed_from)), max(epoch_us(observed_to)) from sweeps"
+    ).fetchall()
+    if first is None:
+        raise UsageError("there is nothing to build from: run `demeter sweep` first")
+    span = days.day_of(first, zone), days.day_of(last, zone)
+    for name, dimension in (("days", days.days(*span, zone)), ("hours", days.hours(*span, zone))):
+        _keep(connection, name, dimension)
+    statuses = [status.strip() for status in settings.billed_statuses.split(",")]
+    _keep(connection, "billed_statuses", pa.table({"status": pa.array(statuses, pa.string())}))
+
+
+def run_step(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Work out one relation of sql/marts from those before it."""
+    connection.execute(f"create or replace temp table {name} as {sqlfiles.text('marts', name)}")
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    connection.register("given", rows)
+    connection.execute(f"create or replace temp table {name} as select * from given")
+    connection.unregister("given")
+
+
+def _fingerprint(connection: duckdb.DuckDBPyConnection, settings: Settings) -> str:
+    """A text that changes with whatever the marts depend on."""
+    sweeps = connection.execute("select sweep_id from sweeps order by sweep_id").fetchall()
+    rules = [sqlfiles.text("marts", name) for name in STEPS]
+    parts = [sweeps, rules, settings.tz, settings.billed_statuses]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,77 @@
+"""Marts: tables worked out from the tidy ones, published together by one small file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import deltalake
+import pyarrow as pa
+
+from etl.lake import WRITER, Lake, replace_text
+
+# In the order in which each can be worked out from those before it; the stored ones are published.
+STEPS = (
+    "sweep_steps",
+    "sightings",
+    "transitions",
+    "evidence_record",
+    "evidence_support",
+    "stretches",
+    "terms",
+    "usage_hourly",
+    "usage_daily",
+    "states",
+    "sessions",
+    "queue_waits",
+    "coverage",
+)
+STORED = ("usage_hourly", "usage_daily", "states", "sessions", "queue_waits", "coverage")
+CURRENT = "current.json"
+
+
+@dataclass(frozen=True)
+class Published:
+    """The marts that readers see: the version of each table, and what they were worked out from."""
+
+    fingerprint: str
+    versions: Mapping[str, int]
+
+
+def published(lake: Lake) -> Published | None:
+    """What is published now; None before the first build."""
+    path = _directory(lake) / CURRENT
+    if not path.exists():
+        return None
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return Published(values["fingerprint"], values["versions"])
+
+
+def files(lake: Lake, name: str, version: int) -> list[str]:
+    """The files of a mart as it was published."""
+    return sorted(deltalake.DeltaTable(_location(lake, name), version=version).file_uris())
+
+
+def write(lake: Lake, name: str, rows: pa.Table) -> int:
+    """Replace a mart's rows and return the version that this makes; nobody sees it yet."""
+    location = _location(lake, name)
+    deltalake.write_deltalake(
+        location, rows, mode="overwrite", schema_mode="overwrite", writer_properties=WRITER
+    )
+    return deltalake.DeltaTable(location).version()
+
+
+def publish(lake: Lake, published: Published) -> None:
+    """Let readers see these versions of all marts at once."""
+    values = {"fingerprint": published.fingerprint, "versions": dict(published.versions)}
+    replace_text(_directory(lake) / CURRENT, json.dumps(values, indent=1) + "\n")
+
+
+def _directory(lake: Lake) -> Path:
+    return lake.path / "marts"
+
+
+def _location(lake: Lake, name: str) -> str:
+    return str(_directory(lake) / name)

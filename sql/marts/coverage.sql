@@ -1,0 +1,117 @@
+-- How well was each day seen: sweeps made and expected, the largest gap, what rests on midpoints?
+-- Grain: one row per project and day of the billing time zone on which anything was metered.
+with gaps as (
+    select
+        project_id,
+        previous_us as gap_from_us,
+        from_us as gap_to_us
+    from sweep_steps
+    where is_complete and previous_us is not null
+),
+
+usual as (
+    select project_id, median(gap_to_us - gap_from_us) as interval_us
+    from gaps
+    group by project_id
+),
+
+metered as (
+    select
+        days.usage_date,
+        days.day_from_us,
+        days.day_to_us,
+        spans.project_id,
+        greatest(days.day_from_us, spans.first_us) as metered_from_us,
+        least(days.day_to_us, spans.last_us) as metered_to_us
+    from (
+        select project_id, min(first_us) as first_us, max(last_us) as last_us
+        from sweep_steps
+        group by project_id
+    ) as spans
+    inner join days
+        on days.day_from_us < spans.last_us and days.day_to_us > spans.first_us
+),
+
+widest as (
+    select
+        metered.project_id,
+        metered.usage_date,
+        max(gaps.gap_to_us - gaps.gap_from_us) as largest_gap_us
+    from metered
+    inner join gaps
+        on
+            metered.project_id = gaps.project_id
+            and gaps.gap_to_us > metered.day_from_us
+            and gaps.gap_from_us < metered.day_to_us
+    group by metered.project_id, metered.usage_date
+),
+
+made as (
+    select
+        metered.project_id,
+        metered.usage_date,
+        cast(count_if(steps.verdict = 'complete') as bigint) as complete_count,
+        cast(count_if(steps.verdict = 'incomplete') as bigint) as incomplete_count,
+        cast(count_if(steps.verdict = 'failed') as bigint) as failed_count
+    from metered
+    inner join sweep_steps as steps
+        on
+            metered.project_id = steps.project_id
+            and steps.from_us >= metered.day_from_us
+            and steps.from_us < metered.day_to_us
+    group by metered.project_id, metered.usage_date
+),
+
+used as (
+    select
+        project_id,
+        usage_date,
+        cast(sum(running_us_min) as bigint) as running_us_min,
+        cast(sum(running_us) as bigint) as running_us,
+        cast(sum(running_us_max) as bigint) as running_us_max,
+        cast(sum(midpoint_us) as bigint) as midpoint_us
+    from usage_daily
+    group by project_id, usage_date
+),
+
+proven as (
+    select
+        project_id,
+        max(stop_count) as stop_count,
+        max(updated_stop_count) as updated_stop_count,
+        max(start_count) as start_count,
+        max(updated_start_count) as updated_start_count
+    from evidence_support
+    group by project_id
+)
+
+select
+    metered.usage_date,
+    metered.project_id,
+    coalesce(made.complete_count, 0) as complete_sweep_count,
+    coalesce(made.incomplete_count, 0) as incomplete_sweep_count,
+    coalesce(made.failed_count, 0) as failed_sweep_count,
+    cast(
+        round((metered.metered_to_us - metered.metered_from_us) / nullif(usual.interval_us, 0))
+        as bigint
+    ) as expected_sweep_count,
+    cast(widest.largest_gap_us as decimal(20, 0)) * 0.000001 as largest_gap_seconds,
+    cast(metered.metered_to_us - metered.metered_from_us as decimal(20, 0)) * 0.000001
+        as metered_seconds,
+    coalesce(used.running_us_min, 0) as running_us_min,
+    coalesce(used.running_us, 0) as running_us,
+    coalesce(used.running_us_max, 0) as running_us_max,
+    coalesce(used.midpoint_us, 0) as midpoint_us,
+    proven.stop_count,
+    proven.updated_stop_count,
+    proven.start_count,
+    proven.updated_start_count
+from metered
+left join usual on metered.project_id = usual.project_id
+left join widest
+    on metered.project_id = widest.project_id and metered.usage_date = widest.usage_date
+left join made
+    on metered.project_id = made.project_id and metered.usage_date = made.usage_date
+left join used
+    on metered.project_id = used.project_id and metered.usage_date = used.usage_date
+left join proven on metered.project_id = proven.project_id

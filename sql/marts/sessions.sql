@@ -1,0 +1,57 @@
+-- From when to when did an instance run, start to stop, as far as sweeps saw it?
+-- Grain: one row per instance and session; runs between two sweeps are not seen, so counts are of the
+-- sessions observed. A change of flavor does not end a session.
+with ordered as (
+    select
+        *,
+        case
+            when kind in ('started', 'restarted') then 1
+            when lag(kind) over life = 'stopped' then 1
+            when lag(to_us) over life is null then 1
+            when lag(to_us) over life < from_us then 1
+            else 0
+        end as is_first
+    from stretches
+    where kind <> 'unseen'
+    window life as (partition by project_id, instance_id order by max_from_us, max_to_us)
+),
+
+numbered as (
+    select
+        *,
+        sum(is_first) over (
+            partition by project_id, instance_id
+            order by max_from_us, max_to_us
+            rows between unbounded preceding and current row
+        ) as session_number
+    from ordered
+),
+
+summed as (
+    select
+        project_id,
+        instance_id,
+        cast(session_number as bigint) as session_number,
+        max_by(user_id, max_from_us) as user_id,
+        max_by(pool_id, max_from_us) as pool_id,
+        max_by(workspace_id, max_from_us) as workspace_id,
+        max_by(ai_project_id, max_from_us) as ai_project_id,
+        max_by(flavor, max_from_us) as flavor,
+        min(from_us) as started_us,
+        max(to_us) as ended_us,
+        cast(sum(min_to_us - min_from_us) as bigint) as running_us_min,
+        cast(sum(to_us - from_us) as bigint) as running_us,
+        cast(sum(max_to_us - max_from_us) as bigint) as running_us_max,
+        coalesce(
+            max(case when kind in ('started', 'restarted') then evidence end), 'first sweep'
+        ) as start_evidence,
+        coalesce(max(case when kind = 'stopped' then evidence end), 'not seen to end')
+            as end_evidence,
+        count_if(kind in ('started', 'restarted')) = 0 as is_left_censored,
+        count_if(kind = 'stopped') = 0 as is_right_censored
+    from numbered
+    group by project_id, instance_id, session_number
+)
+
+select *
+from summed
