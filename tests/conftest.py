@@ -8,8 +8,11 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import lakes
 import pytest
 from hypothesis import settings
+
+from etl.lake import Lake
 
 # How fast a shared machine happens to be is no property of the code.
 settings.register_profile("demeter", deadline=None)
@@ -49,3 +52,15 @@ def no_settings_from_outside() -> Iterator[None]:
             if name.startswith("DEMETER_") or name.lower().endswith("_proxy"):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake of a fleet that moved; tests only read it."""
+    return lakes.of_fleet(tmp_path_factory.mktemp("fleet") / "lake")
+
+
+@pytest.fixture(scope="session")
+def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake of eight instances, each of its own kind; tests only read it."""
+    return lakes.of_documents(tmp_path_factory.mktemp("documents") / "lake")

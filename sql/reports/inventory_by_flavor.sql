@@ -25,9 +25,9 @@ select
     flavors.accelerator_kind,
     flavors.sale_status,
     count(*) as instance_count,
-    count_if(live.is_running) as running_count,
+    count(*) filter (where live.is_running) as running_count,
     cast(sum(live.accelerator_count) as bigint) as accelerator_count,
-    count_if(live.accelerator_count is null) as unknown_flavor_count,
+    count(*) filter (where live.accelerator_count is null) as unknown_flavor_count,
     min(live.created_at) as oldest_created_at
 from live
 left join flavors

@@ -24,9 +24,9 @@ select
     pools.name as pool_name,
     pools.type as pool_type,
     count(*) as instance_count,
-    count_if(live.is_running) as running_count,
+    count(*) filter (where live.is_running) as running_count,
     cast(sum(live.accelerator_count) as bigint) as accelerator_count,
-    count_if(live.accelerator_count is null) as unknown_flavor_count,
+    count(*) filter (where live.accelerator_count is null) as unknown_flavor_count,
     min(live.created_at) as oldest_created_at
 from live
 left join pools

@@ -25,7 +25,7 @@ select
     count(*) as instance_count,
     count(distinct live.user_id) as user_count,
     cast(sum(live.accelerator_count) as bigint) as accelerator_count,
-    count_if(live.accelerator_count is null) as unknown_flavor_count,
+    count(*) filter (where live.accelerator_count is null) as unknown_flavor_count,
     min(live.created_at) as oldest_created_at
 from live
 group by

@@ -25,12 +25,12 @@ select
     live.user_id,
     users.user_name,
     count(*) as instance_count,
-    count_if(live.is_running) as running_count,
-    count_if(
-        live.is_running and live.auto_stop_enabled is not true
+    count(*) filter (where live.is_running) as running_count,
+    count(*) filter (
+        where live.is_running and live.auto_stop_enabled is not true
     ) as running_without_auto_stop_count,
     cast(sum(live.accelerator_count) as bigint) as accelerator_count,
-    count_if(live.accelerator_count is null) as unknown_flavor_count,
+    count(*) filter (where live.accelerator_count is null) as unknown_flavor_count,
     min(live.created_at) as oldest_created_at
 from live
 left join users

@@ -6,8 +6,7 @@ select
     reason,
     min(document) as example_document,
     count(*) as value_count,
-    count(distinct instance_id) as instance_count,
-    max(observed_at) as last_observed_at
+    count(distinct instance_id) as instance_count
 from quarantine
 group by project_id, field, reason
 order by value_count desc, project_id, field nulls last, reason nulls last
