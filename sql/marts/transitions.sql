@@ -53,11 +53,13 @@ witnessed as (
         case
             when was_running and is_running
                 then case
-                        when updated_us = before_updated_us then 'unbroken'
+                        -- The start of the run tells more than updated_at, where both are told.
                         when
                             abs(run_started_us - before_run_started_us) <= 2000000
                             then 'unbroken'
                         when run_started_us <= from_us then 'unbroken'
+                        when run_started_us <> before_run_started_us then 'restarted'
+                        when updated_us = before_updated_us then 'unbroken'
                         else 'restarted'
                     end
             when is_running then 'started'
