@@ -28,7 +28,15 @@ STEPS = (
     "queue_waits",
     "coverage",
 )
-STORED = ("usage_hourly", "usage_daily", "states", "sessions", "queue_waits", "coverage")
+STORED = (
+    "stretches",
+    "usage_hourly",
+    "usage_daily",
+    "states",
+    "sessions",
+    "queue_waits",
+    "coverage",
+)
 CURRENT = "current.json"
 
 
