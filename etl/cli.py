@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -104,6 +105,48 @@ def sweep(
         raise found.error
     if found.verdict != "complete":
         raise IncompleteListing(f"the listing is {found.verdict}: {found.reason}; run the sweep again")
+
+
+@main.command()
+@click.option("--tz", help="Billing time zone, which says what a day is (DEMETER_TZ).")
+@click.option("--full", is_flag=True, help="Work everything out again, even if nothing has changed.")
+@click.pass_obj
+def build(given: dict[str, Any], /, tz: str | None, full: bool) -> None:
+    """Bring usage, states, sessions and coverage up to date with the sweeps.
+
+    \b
+    demeter build
+    demeter sql "select usage_date, sum(running_seconds) / 3600 from usage_daily group by all"
+    """
+    from etl.build import build as run
+
+    with progress_bar("building") as progress:
+        built = run(_settings(given, tz=tz), _lake(given), full=full, progress=progress)
+    rows = ", ".join(f"{count} rows of {name}" for name, count in built.rows.items())
+    click.echo(f"built {rows}" if rows else "nothing has changed since the last build")
+
+
+@main.command()
+@click.argument("instance_id")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Day of the billing time zone.")
+@click.option("--tz", help="Billing time zone (DEMETER_TZ).")
+@click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def explain(given: dict[str, Any], /, instance_id: str, day: datetime, tz: str | None, format: str) -> None:
+    """Show how the running time of an instance on a day came about, sighting by sighting.
+
+    \b
+    demeter explain DE-a970f5d4-7b26-11eb-91ca-0255ac10003b --day 2026-10-13
+    """
+    import json
+
+    from etl import explain as explanation
+
+    found = explanation.explain(_settings(given, tz=tz), _lake(given), instance_id, day.date())
+    if format == "json":
+        click.echo(json.dumps(found, default=str, ensure_ascii=False, indent=2))
+    else:
+        click.echo("\n".join(explanation.lines(found)))
 
 
 @main.command()
