@@ -1,24 +1,20 @@
-"""Walk an offset/limit listing to its end, and prove that nothing was passed over.
-
-Rows may come and go while one pages. Two things keep the walk honest. Each page begins on rows
-that the walk has already seen, so that the new rows follow them without a gap: whatever was listed
-from the first page to the last is then in one of the pages, however the rows before it shift.
-And what was collected must account for the total that the last page told.
-"""
+"""List everything behind an offset and a limit, whatever the service makes of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from etl.errors import DemeterError
 from etl.page import Page
+from etl.walk import Walk, judge, last_window, window
 
 Fetch = Callable[[int, int], Page]
 Keep = Callable[[Page], None]
 
 PASSES = 4
 TRIES = 4
+CATCHING_UP = 20
 SMALL_LIMIT = 50
 
 
@@ -55,45 +51,6 @@ class Outcome:
         self.page_count += 1
 
 
-@dataclass
-class Walk:
-    """How far one pass through a listing has come.
-
-    `chained` says that each page so far began on a row that was known; `accounted` counts the
-    positions of the listing that are explained: an id, an unusable row, or a row that the service
-    lists twice in one answer.
-    """
-
-    covered: int = 0
-    ids: set[str] = field(default_factory=set)
-    order: list[str | None] = field(default_factory=list)
-    unusable: int = 0
-    chained: bool = True
-    total_count: int = 0
-
-    @property
-    def accounted(self) -> int:
-        """The positions of the listing that the rows collected explain."""
-        return len(self.ids) + self.unusable
-
-    def joins(self, page: Page) -> bool:
-        """Whether the page holds a row that is known."""
-        return not self.ids.isdisjoint(filter(None, page.ids))
-
-    def take(self, page: Page, offset: int) -> int:
-        """Add the page that came for the offset; the number of ids that are new in this walk."""
-        self.chained = self.chained and (not offset or self.joins(page))
-        fresh = page.ids[max(0, self.covered - offset) :]
-        usable = [each for each in fresh if each is not None]
-        self.unusable += len(fresh) - len(set(usable))
-        known = len(self.ids)
-        self.ids.update(filter(None, page.ids))
-        self.order.extend(fresh)
-        self.covered = offset + len(page.ids)
-        self.total_count = page.total_count
-        return len(self.ids) - known
-
-
 def list_all(
     fetch: Fetch,
     keep: Keep,
@@ -123,16 +80,6 @@ def list_all(
         walk = Walk()
 
 
-def judge(walk: Walk, before: Walk | None) -> tuple[str, str]:
-    """The verdict on a walk that came to the end, and the reason where it is not complete."""
-    if walk.accounted < walk.total_count:
-        return "incomplete", f"{walk.accounted} of {walk.total_count} instances came"
-    # A row that left, and so made others slip, is in the first of two walks only.
-    if walk.chained or (before is not None and before.order == walk.order):
-        return "complete", ""
-    return "incomplete", "the pages do not join, so instances may have slipped between them"
-
-
 class _Listing:
     """One listing: asks for its pages, counts them, and hands them on."""
 
@@ -140,30 +87,35 @@ class _Listing:
         self.fetch, self.keep, self.outcome = fetch, keep, outcome
         self.limit = limit
         self.seen: set[str] = set()
-        self.drop = 0
+        self.served = self.slack = self.stale = 0
+        self.doubted = False
 
     def resumed(self, begun: Iterable[Page]) -> Walk:
-        """The walk that the pages of an earlier one lead to."""
+        """The walk that the pages of an earlier one lead to; where it stands is a guess."""
         walk = Walk()
         for page in begun:
             self._note(page)
-            walk.take(page, min(_joint(walk, page), walk.covered))
+            known = [position for position, each in enumerate(page.ids) if each in walk.ids]
+            walk.take(page, walk.covered - 1 - max(known, default=-1), len(page.ids))
+        walk.ended = False
         return walk
 
     def to_the_end(self, walk: Walk) -> None:
         """Ask for page after page until the listing is covered; Broken when it cannot be."""
         if not walk.covered:
             self._begin(walk)
-        patience = 100 + 4 * walk.total_count // self.limit
-        stale = 0
-        while walk.covered < walk.total_count:
-            stale = 0 if self._go_on(walk) else stale + 1
-            patience -= 1
-            if stale == TRIES:
+        self.stale = 0
+        patience = 4 * (self.outcome.total_count_first or 0) + 100 * self.limit
+        while walk.covered < walk.total_count or not walk.ended:
+            if walk.covered >= walk.total_count and not last_window(walk.total_count, self.limit):
+                walk.chained = False  # pages too small to end before their limit
+                break
+            self._go_on(walk)
+            if self.stale == TRIES:
                 raise Broken("the service sends the same instances whatever the offset")
-            if not patience:
+            if len(walk.ids) > patience:
                 raise Broken("the listing grows faster than it can be read")
-        self._look_at_the_front(walk)
+        self._catch_up(walk)
 
     def in_one_answer(self) -> None:
         """Ask for everything at once: one answer cannot shift, only fall short of its own total."""
@@ -171,9 +123,10 @@ class _Listing:
             page = self._ask(0, 0)
         except (Broken, RequestRefused):
             return
-        walk = Walk()
-        walk.take(page, 0)
-        if walk.accounted >= page.total_count:
+        usable = [each for each in page.ids if each]
+        distinct = len(page.ids) - len(usable) + len(set(usable))
+        repeats = len(page.ids) > distinct == page.total_count
+        if repeats or (not self.doubted and page.total_count in (distinct, len(page.ids))):
             self.outcome.verdict, self.outcome.reason = "complete", ""
 
     def _begin(self, walk: Walk) -> None:
@@ -188,11 +141,11 @@ class _Listing:
         self._take(walk, page, 0, self.limit)
         return None
 
-    def _go_on(self, walk: Walk) -> int:
-        """Take the next page, and say how many new ids it had; go back until one joins."""
-        reach = walk.covered
+    def _go_on(self, walk: Walk) -> None:
+        """Take the next page; go back until one joins."""
+        reach, back = walk.covered, self.limit // 2
         for _ in range(TRIES):
-            offset, limit = window(reach, self.limit, self._overlap())
+            offset, limit = self._window(reach, walk.total_count)
             try:
                 page = self._ask(offset, limit)
             except RequestRefused:
@@ -200,15 +153,22 @@ class _Listing:
             # Where pages are too small to overlap, a second walk has to prove the first.
             if page and (not offset or offset >= walk.covered or walk.joins(page)):
                 return self._take(walk, page, offset, limit)
-            reach = max(0, offset - self.limit // 2)
+            self.slack = min(self.limit // 2, 2 * self.slack + self._overlap())
+            reach = max(0, min(offset - back, (self.outcome.total_count_last or 0) - 1))
+            back *= 2
         raise Broken("the service does not answer to offsets")
 
-    def _take(self, walk: Walk, page: Page, offset: int, limit: int) -> int:
-        self.drop = max(0, walk.total_count - page.total_count)
-        fresh = walk.take(page, offset)
-        if len(page.ids) < limit and walk.covered < page.total_count:
-            self.limit = len(page.ids)  # the service caps its pages
-        return fresh
+    def _take(self, walk: Walk, page: Page, offset: int, limit: int) -> None:
+        self.slack = max(self.slack // 2, 2 * (walk.total_count - page.total_count))
+        fresh, count = walk.take(page, offset, limit, self.served), min(len(page.ids), limit)
+        if fresh and walk.covered > page.total_count:
+            self.doubted = True
+            raise Broken(f"more instances came than the total of {page.total_count} allows for")
+        self.stale = 0 if fresh else self.stale + 1
+        self.served = max(self.served, count)
+        if count < limit and walk.covered < page.total_count:
+            # The service caps its pages, by rows or by bytes; but a page may come short just once.
+            self.limit = min(self.limit, self.served) if self.stale < 2 else count
 
     def _ask(self, offset: int, limit: int) -> Page:
         """The page at an offset, asked for again while it is empty though there should be rows."""
@@ -220,18 +180,33 @@ class _Listing:
                 return page
         raise Broken(f"no instances came at offset {offset} of {page.total_count}")
 
-    def _look_at_the_front(self, walk: Walk) -> None:
-        """Take the front again for rows that were put there while the walk went on."""
-        fresh = 1
-        while fresh and walk.accounted < walk.total_count:
-            page = self._ask(0, self.limit)
-            known = len(walk.ids)
-            walk.ids.update(filter(None, page.ids))
-            walk.total_count = page.total_count
-            fresh = len(walk.ids) - known
+    def _catch_up(self, walk: Walk) -> None:
+        """Take from the front what was put there while the walk went on: the total counts it."""
+        front = Walk()
+        for _ in range(CATCHING_UP):
+            if walk.accounted >= walk.total_count:
+                return
+            offset, limit = self._window(front.covered, walk.total_count)
+            try:
+                page = self._ask(offset, limit)
+            except RequestRefused:
+                return
+            front.take(page, offset, limit)
+            if walk.learn(page):
+                continue
+            if not offset:
+                return
+            front = Walk()  # the rest is known; what came meanwhile is at the front again
+
+    def _window(self, reach: int, total_count: int) -> tuple[int, int]:
+        """The offset and limit of the page that goes on from a reach, or proves the end there."""
+        if not reach:
+            return 0, self.limit
+        last = last_window(total_count, self.limit) if reach >= total_count else None
+        return last or window(reach, self.limit, self._overlap())
 
     def _overlap(self) -> int:
-        return max(1, min(10, self.limit // 20)) + 2 * self.drop
+        return max(1, min(10, self.limit // 20)) + min(self.slack, self.limit // 2)
 
     def _note(self, page: Page) -> None:
         self.outcome.note(page)
@@ -239,25 +214,3 @@ class _Listing:
         self.outcome.row_count += len(page.ids)
         self.outcome.duplicate_count += len(usable) - len(set(usable) - self.seen)
         self.seen.update(usable)
-
-
-def window(covered: int, most: int, overlap: int) -> tuple[int, int]:
-    """The offset and limit of the next page, which brings the most new rows.
-
-    The offset is a multiple of the limit, so that a service may count rows or pages, and the page
-    begins on `overlap` rows that are covered; without overlap where pages are too small for it.
-    """
-    best, gain = (covered // most * most, most), 0
-    for limit in range(most, most // 2, -1):
-        offset = max(0, covered - overlap) // limit * limit
-        if offset + limit - covered > gain:
-            best, gain = (offset, limit), offset + limit - covered
-    return best
-
-
-def _joint(walk: Walk, page: Page) -> int:
-    """The offset at which a kept page joins the walk."""
-    for position, each in enumerate(page.ids):
-        if each is not None and each in walk.ids:
-            return walk.order.index(each) - position
-    return walk.covered
