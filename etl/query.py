@@ -57,8 +57,8 @@ _EXPLAIN = re.compile(
 def run(lake: Lake, query: str) -> pa.Table:
     """The result of one reading statement over the views of a lake; UsageError says what is wrong."""
     lake.check()
+    check(query)
     with views.connect(lake) as connection:
-        check(connection, query)
         try:
             # It holds for tables what the check holds for files.
             connection.execute("begin transaction read only")
@@ -76,7 +76,7 @@ def split(text: str) -> list[str]:
     return [statement.query or text for statement in _statements(text)]
 
 
-def check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+def check(query: str) -> None:
     """Raise UsageError unless the query is one statement that does nothing but read."""
     statements = _statements(query)
     if not statements:
@@ -88,9 +88,9 @@ def check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     kind = statements[0].type
     if kind == duckdb.StatementType.EXPLAIN:
         explained = _EXPLAIN.fullmatch(query)
-        _check_tree(connection, explained[1] if explained else query)
+        _check_tree(explained[1] if explained else query)
     elif kind == duckdb.StatementType.SELECT:
-        _check_tree(connection, query)
+        _check_tree(query)
     else:
         raise UsageError(f"{kind.name} is refused: queries only read, with {WAYS_TO_READ}")
 
@@ -104,9 +104,10 @@ def _statements(query: str) -> list[duckdb.Statement]:
         raise UsageError("this is not SQL: it holds characters that are not Unicode text") from None
 
 
-def _check_tree(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+def _check_tree(query: str) -> None:
     """Raise UsageError unless every part of the statement is one that reads."""
-    found = connection.execute("select json_serialize_sql($1::varchar)", [query]).fetchone()
+    with duckdb.connect(":memory:") as connection:
+        found = connection.execute("select json_serialize_sql($1::varchar)", [query]).fetchone()
     try:
         tree = json.loads(found[0]) if found else {"error": True}
     except RecursionError:
