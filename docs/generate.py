@@ -13,10 +13,11 @@ from pathlib import Path
 
 import click
 
-from etl import errors
+from etl import errors, sqlfiles
 from etl.cli import main
 from etl.dictionary import CHANGE, COMMON, OBSERVED_DATE, TABLES, Column, maps, unit
 from etl.emulator import Faults
+from etl.marts import STORED
 from etl.reports import reports
 from etl.settings import SECRETS, Settings
 
@@ -29,7 +30,16 @@ Rows = Sequence[Sequence[str]]
 
 def page() -> str:
     """The text of the page."""
-    parts = (_opening(), _commands(), _settings(), _exit_statuses(), _tables(), _reports(), _faults())
+    parts = (
+        _opening(),
+        _commands(),
+        _settings(),
+        _exit_statuses(),
+        _tables(),
+        _marts(),
+        _reports(),
+        _faults(),
+    )
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
 
@@ -40,7 +50,7 @@ def _opening() -> Iterator[str]:
         "Written from the code by `make docs`: change the code, not this page.",
         "",
     )
-    for name in ("Commands", "Settings", "Exit statuses", "Tables", "Reports", "Faults"):
+    for name in ("Commands", "Settings", "Exit statuses", "Tables", "Marts", "Reports", "Faults"):
         yield f"- [{name}](#{name.lower().replace(' ', '-')})"
     yield ""
 
@@ -54,7 +64,7 @@ def _commands() -> Iterator[str]:
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
     """The heading, usage, help and options of a command."""
-    arguments = [f"[{each.name}]".upper() for each in command.params if isinstance(each, click.Argument)]
+    arguments = [_argument(each) for each in command.params if isinstance(each, click.Argument)]
     options = [each for each in command.params if isinstance(each, click.Option)]
     rest = "COMMAND ..." if isinstance(command, click.Group) else " ".join(arguments)
     yield from (
@@ -78,6 +88,12 @@ def _help(command: click.Command) -> Iterator[str]:
             yield from (" ".join(paragraph.split()), "")
 
 
+def _argument(argument: click.Argument) -> str:
+    """An argument as it stands in a usage line; in brackets where it may be left out."""
+    name = (argument.name or "").upper()
+    return name if argument.required else f"[{name}]"
+
+
 def _typed(option: click.Option) -> str:
     """An option as one types it."""
     names = ", ".join(option.opts)
@@ -90,7 +106,7 @@ def _typed(option: click.Option) -> str:
 
 def _meaning(option: click.Option) -> str:
     default = f" Default: `{option.default}`." if option.show_default is True else ""
-    return f"{option.help}{default}"
+    return f"{option.help or ''}{default}".strip()
 
 
 def _settings() -> Iterator[str]:
@@ -157,6 +173,18 @@ def _maps() -> Iterator[str]:
         source = f"`{each.field}`, {each.reference}"
         rows.append((f"`{each.owner_kind}`", f"`{each.name}`", each.meaning, source))
     yield from _table(("owner_kind", "map", "meaning", "in the API"), rows)
+
+
+def _marts() -> Iterator[str]:
+    yield from ("## Marts", "", "`demeter build` works these out from the tables.", "")
+    rows = []
+    for name in STORED:
+        comments = re.findall(
+            r"^-- (.*)\n", sqlfiles.text("marts", name).partition("\nwith ")[0] + "\n", re.M
+        )
+        question, _, grain = " ".join(comments).partition(" Grain: ")
+        rows.append((f"`{name}`", question, grain.removesuffix(".")))
+    yield from _table(("mart", "question", "a row is"), rows)
 
 
 def _reports() -> Iterator[str]:
