@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from math import ceil
 
 import pytest
@@ -391,6 +392,19 @@ def test_two_equal_walks_that_both_skip_a_row_prove_nothing() -> None:
     outcome, kept = listed(service, 1)
     assert outcome.verdict == "incomplete" or ids(kept) >= service.throughout
     assert service.asked[:10] == [(at, 1) for at in (0, 1, 2, 3, 0, 0, 1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("group", [2, 3, 10, 20])
+@pytest.mark.parametrize("seed", range(10))
+def test_ties_that_change_places_as_rows_leave_are_not_taken_for_proof(group: int, seed: int) -> None:
+    draw = random.Random(seed)
+
+    def shuffle(rows: Sequence[str | None]) -> list[str | None]:
+        tied = {row: int(str(row)[-4:]) // group for row in rows}
+        groups = [list(each) for _, each in groupby(rows, key=lambda row: (tied[row], tied[row] % 8 and row))]
+        return [row for each in groups for row in draw.sample(each, len(each))]
+
+    verdict(Service(names(200), shuffles=shuffle, drift=deleting(1, "anywhere")), 20)
 
 
 # Resumed walks.
