@@ -10,6 +10,7 @@ from pathlib import Path
 import deltalake
 import pyarrow as pa
 
+from etl.columns import quoted
 from etl.lake import WRITER, Lake, replace_text
 
 # In the order in which each can be worked out from those before it; the stored ones are published.
@@ -57,9 +58,15 @@ def published(lake: Lake) -> Published | None:
     return Published(values["fingerprint"], values["versions"])
 
 
-def files(lake: Lake, name: str, version: int) -> list[str]:
-    """The files of a mart as it was published."""
-    return sorted(deltalake.DeltaTable(_location(lake, name), version=version).file_uris())
+def relation(lake: Lake, name: str, version: int) -> str:
+    """SQL that reads a mart as it was published."""
+    delta = deltalake.DeltaTable(_location(lake, name), version=version)
+    files = sorted(delta.file_uris())
+    if not files:
+        fields = delta.schema().fields
+        empty = ", ".join(f"null::{_sql_type(str(field.type.type))} as {field.name}" for field in fields)
+        return f"(select {empty} where false)"
+    return f"read_parquet([{', '.join(map(quoted, files))}])"
 
 
 def write(lake: Lake, name: str, rows: pa.Table) -> int:
@@ -75,6 +82,11 @@ def publish(lake: Lake, published: Published) -> None:
     """Let readers see these versions of all marts at once."""
     values = {"fingerprint": published.fingerprint, "versions": dict(published.versions)}
     replace_text(_directory(lake) / CURRENT, json.dumps(values, indent=1) + "\n")
+
+
+def _sql_type(type: str) -> str:
+    """The DuckDB type of a primitive Delta type."""
+    return {"string": "varchar", "long": "bigint", "timestamp": "timestamptz"}.get(type, type)
 
 
 def _directory(lake: Lake) -> Path:

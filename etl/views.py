@@ -44,8 +44,7 @@ def _statements(lake: Lake, since: date | None) -> Iterator[str]:
         yield f"create view {table.name} as {_LIVE.format(history=recent, keys=', '.join(table.keys))}"
     built = marts.published(lake)
     for name, version in built.versions.items() if built else ():
-        listed = ", ".join(quoted(file) for file in marts.files(lake, name, version))
-        yield f"create view {name} as select * from read_parquet([{listed}])"
+        yield f"create view {name} as select * from {marts.relation(lake, name, version)}"
 
 
 def unlocked(lake: Lake) -> duckdb.DuckDBPyConnection:
