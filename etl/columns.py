@@ -89,7 +89,8 @@ class Leaf:
     def fault(self) -> str:
         """The expression of where it is and what is wrong with it; null where nothing is."""
         said = quoted(f"{self.pointer} {FAULTS[self.column.type]}")
-        unreadable = f"{self.raw} not in ('', 'null', '\"\"') and {self.name} is null"
+        nothing = """('null', '""', '[]')""" if self.column.type == "list" else "('')"
+        unreadable = f"{self.raw} not in {nothing} and {self.name} is null"
         return f"case when {unreadable} then {said} end"
 
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from etl import views
 from etl.client import Client
-from etl.dictionary import TABLES
+from etl.dictionary import TABLES, kept
 from etl.emulator import Emulator
+from etl.flatten import Staging, relations
 from etl.lake import Lake
+from etl.page import read_page
+from etl.raw import RawPage
 from etl.scope import Scope
 from etl.settings import Settings
 from etl.sweep import Sweep, sweep
 
 Row = dict[str, Any]
+
+OBSERVED_AT = datetime(2026, 10, 12, tzinfo=UTC)
 
 # What differs from one run to the next, whatever the service says.
 OF_THE_RUN = ("sweep_id", "started_at", "finished_at", "version", "received_bytes")
@@ -133,3 +138,20 @@ def document(number: int = 1, **fields: Any) -> Row:
         "user": {"id": "user-1", "name": "li"},
     }
     return {**plain, **fields}
+
+
+def flattened(*pages: bytes, batches: bool = False) -> dict[str, list[Row]]:
+    """The tidy relations of pages, with `document_id`; `batches` adds each page by itself."""
+    staging = Staging()
+    read = [
+        RawPage(0, number, read_page(page, OBSERVED_AT, staging.connection.cursor()))
+        for number, page in enumerate(pages, start=1)
+    ]
+    for batch in [[page] for page in read] if batches else [read]:
+        staging.add(batch)
+    relations(staging.connection)
+    found = {table.name: staging.connection.sql(f"from tidy_{table.name}") for table in kept()}
+    return {
+        name: [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+        for name, relation in found.items()
+    }

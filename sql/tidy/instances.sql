@@ -20,6 +20,6 @@ select
     auto_stop_prompt,
     stop_at,
     auto_stop_remaining_seconds,
-    stop_at - to_seconds(auto_stop_seconds) as run_started_at,
+    try(stop_at - to_seconds(auto_stop_seconds)) as run_started_at,
     error_code
 from seen_instances

@@ -7,8 +7,8 @@ select
     type,
     path,
     size,
-    case when size is not null then coalesce(size_unit, 'GB') end as size_unit,
-    size * unit_bytes(coalesce(size_unit, 'GB')) as size_bytes,
+    coalesce(size_unit, case when size is not null then 'GB' end) as size_unit,
+    try(size * unit_bytes(coalesce(size_unit, 'GB'))) as size_bytes,
     mount_path,
     access_modes
 from seen_storage
