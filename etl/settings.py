@@ -34,6 +34,11 @@ class Settings:
     requests_per_second: float = 20.0
     tz: str = "Asia/Shanghai"
     billed_statuses: str = "RUNNING"
+    provider: str = "Huawei Cloud"
+    service: str = "ModelArts"
+    billing_account: str = ""
+    billing_account_name: str = ""
+    region_name: str = ""
     timeout_seconds: float = 60.0
     total_seconds: float = 900.0
     attempts: int = 6
