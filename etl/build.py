@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from etl import days, marts, sqlfiles, views
+from etl.checks import Finding, check_data
 from etl.errors import UsageError
 from etl.lake import Lake
 from etl.marts import STEPS, STORED, Published
@@ -24,9 +25,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Built:
-    """What a build did: the rows of each mart, empty where nothing had changed."""
+    """What a build did: the rows of each mart, none where nothing had changed, and what checks found."""
 
     rows: dict[str, int]
+    findings: list[Finding]
 
 
 def build(
@@ -39,7 +41,7 @@ def build(
         fingerprint = _fingerprint(connection, settings)
         before = marts.published(lake)
         if before and before.fingerprint == fingerprint and not full:
-            return Built({})
+            return Built({}, [])
         prepare(connection, settings)
         versions, rows = {}, {}
         for number, name in enumerate(STEPS):
@@ -50,7 +52,7 @@ def build(
             progress(number + 1, len(STEPS))
         marts.publish(lake, Published(fingerprint, versions))
     views.refresh(lake)
-    return Built(rows)
+    return Built(rows, check_data(lake))
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -1,16 +1,20 @@
-"""Checks of the data: SQL files whose rows are what is wrong."""
+"""Checks: of the settings and the source, and of the data by SQL files whose rows are what is wrong."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
-from etl import marts, sqlfiles, views
+from etl import marts, sqlfiles, sweep, views
+from etl.client import Client
 from etl.errors import DemeterError
 from etl.lake import Lake
+from etl.page import read_page
+from etl.settings import Settings
 
 KIND = "checks"
 
@@ -23,6 +27,35 @@ class Finding:
     status: str
     question: str
     detail: str = ""
+
+
+def check_all(settings: Settings, lake: Lake) -> Iterator[Finding]:
+    """Check the settings, what the service says to them, the lake, and the data in it."""
+    yield _tried("settings", "Do the settings suffice for a sweep?", lambda: sweep.check(settings))
+    yield _tried("source", "Does the service answer?", lambda: _ask(settings))
+    found = _tried("lake", "Is there a lake that can be read?", lake.check)
+    yield found
+    if found.status == "ok":
+        yield from check_data(lake)
+
+
+def _tried(name: str, question: str, attempt: Callable[[], str | None]) -> Finding:
+    """A check that fails with the error that the attempt raises."""
+    try:
+        return Finding(name, "ok", question, attempt() or "")
+    except DemeterError as error:
+        return Finding(name, "fail", question, str(error))
+
+
+def _ask(settings: Settings) -> str:
+    """Ask for one instance, and say what the service told."""
+    sweep.check(settings)
+    path = f"/v1/{settings.project_id}/demanager/instances"
+    params: dict[str, str | int] = {"de_type": "Notebook", "show_self": "false", "limit": 1}
+    client = Client(replace(settings, attempts=1))
+    connection = duckdb.connect()
+    page = client.get(path, params, lambda answer: read_page(answer.body, answer.date, connection))
+    return f"{page.total_count} instances; its clock is {page.observed_at:%Y-%m-%d %H:%M:%SZ}"
 
 
 def check_data(lake: Lake) -> list[Finding]:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import click
 
 from etl import __version__
-from etl.errors import DemeterError, IncompleteListing, UsageError
+from etl.errors import CheckFailed, DemeterError, IncompleteListing, UsageError
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
 from etl.terminal import log_to_stderr, progress_bar
 
@@ -124,13 +124,38 @@ def build(given: dict[str, Any], /, tz: str | None, full: bool) -> None:
         built = run(_settings(given, tz=tz), _lake(given), full=full, progress=progress)
     rows = ", ".join(f"{count} rows of {name}" for name, count in built.rows.items())
     click.echo(f"built {rows}" if rows else "nothing has changed since the last build")
+    failed = [finding for finding in built.findings if finding.status == "fail"]
+    if failed:
+        raise CheckFailed("; ".join(f"{finding.question} No: {finding.detail}" for finding in failed))
+
+
+@main.command()
+@AS_FORMAT
+@TO_FILE
+@click.pass_obj
+def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> None:
+    """Check settings, credentials, the service, the lake and the data in it.
+
+    Exit status 4 says that a check failed; warnings do not.
+    """
+    from etl.checks import check_all
+    from etl.lake import Lake
+
+    settings = _settings(given)
+    findings = list(check_all(settings, Lake(settings.lake)))
+    show_rows([vars(finding) for finding in findings], format, output)
+    failed = [finding.name for finding in findings if finding.status == "fail"]
+    if failed:
+        raise CheckFailed(f"failed: {', '.join(failed)}; look at the detail of each")
 
 
 @main.command()
 @click.argument("instance_id")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Day of the billing time zone.")
 @click.option("--tz", help="Billing time zone (DEMETER_TZ).")
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to show it."
+)
 @click.pass_obj
 def explain(given: dict[str, Any], /, instance_id: str, day: datetime, tz: str | None, format: str) -> None:
     """Show how the running time of an instance on a day came about, sighting by sighting.
