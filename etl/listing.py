@@ -97,6 +97,7 @@ class _Listing:
             self._note(page)
             known = [position for position, each in enumerate(page.ids) if each in walk.ids]
             walk.take(page, walk.covered - 1 - max(known, default=-1), len(page.ids))
+            self.served = max(self.served, min(len(page.ids), self.limit))
         walk.ended = False
         return walk
 
@@ -107,7 +108,7 @@ class _Listing:
         self.stale = 0
         patience = 4 * (self.outcome.total_count_first or 0) + 100 * self.limit
         while walk.covered < walk.total_count or not walk.ended:
-            if walk.covered >= walk.total_count and not last_window(walk.total_count, self.limit):
+            if walk.covered >= walk.total_count and not self._last_window(walk.total_count):
                 walk.chained = False  # pages too small to end before their limit
                 break
             self._go_on(walk)
@@ -202,8 +203,11 @@ class _Listing:
         """The offset and limit of the page that goes on from a reach, or proves the end there."""
         if not reach:
             return 0, self.limit
-        last = last_window(total_count, self.limit) if reach >= total_count else None
+        last = self._last_window(total_count) if reach >= total_count else None
         return last or window(reach, self.limit, self._overlap())
+
+    def _last_window(self, total_count: int) -> tuple[int, int] | None:
+        return last_window(total_count, min(self.limit, self.served))
 
     def _overlap(self) -> int:
         return max(1, min(10, self.limit // 20)) + min(self.slack, self.limit // 2)

@@ -57,8 +57,8 @@ class Walk:
             self.unusable += len(fresh) - len(set(filter(None, fresh)))
         self.covered = offset + count
         self.furthest = max(self.furthest, self.covered)
-        # Rows that come twice may or may not be in the total, so a cap could look like the end.
-        surely = limit <= served or len(page.ids) == len(set(page.ids))
+        # A cap may look like the end: it can move the offset, and the total leave out what comes twice.
+        surely = limit <= served or (not offset and len(page.ids) == len(set(page.ids)))
         self.ended = self.covered == page.total_count and count < limit and surely
         self.last = page.ids
         return self.learn(page)

@@ -459,6 +459,16 @@ def test_a_row_that_came_amid_begun_pages_does_not_stop_the_resumed_walk() -> No
     assert verdict(service, 20, ALL_AT_ONCE, begun=begun) == "complete"
 
 
+def test_a_resumed_walk_does_not_take_a_cap_for_the_end() -> None:
+    def act(service: Service) -> None:
+        if service.answers == 2:
+            del service.rows[:4]
+
+    service = Service(names(19), cap=7, aligned=True, drift=act)
+    begun = cut_after(service, 1, 8)
+    assert verdict(service, 8, begun=begun) == "complete"
+
+
 # The universal claim.
 
 OPERATIONS = st.tuples(st.sampled_from(["insert", "delete", "delete"]), st.integers(0, 60))
@@ -541,5 +551,5 @@ def test_what_a_page_repeats_is_accounted_for_once() -> None:
     walk = Walk()
     walk.take(Page("", ("a", "b", None, "b"), 6, NOON), 0, 4)
     assert (walk.accounted, walk.covered, walk.chained, walk.ended) == (4, 4, True, False)
-    walk.take(Page("", (None, "c"), 6, NOON), 4, 4)
+    walk.take(Page("", (None, "c"), 6, NOON), 4, 4, served=4)
     assert (walk.accounted, walk.covered, walk.chained, walk.ended) == (6, 6, False, True)
