@@ -25,9 +25,12 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except DemeterError as error:
+            from etl.render import visible
+
             if ctx.params.get("verbose"):
                 traceback.print_exc()
-            click.echo(f"demeter: {error}", err=True)
+            # The message may quote the service, and is one line whatever that sent.
+            click.echo(f"demeter: {visible(str(error))}", err=True)
             ctx.exit(error.exit_status)
 
 

@@ -11,6 +11,7 @@ import duckdb
 from etl import days, marts, views
 from etl.errors import UsageError
 from etl.lake import Lake
+from etl.render import visible
 from etl.settings import Settings
 
 # What each kind of evidence says about a stretch; the contract's table of rules in words.
@@ -96,7 +97,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         said += [f"    {name}: {_seen(piece[name])}" for name in ("before", "after") if piece[name]]
     for row in found["cost"]:
         said += ["", _arithmetic(row)]
-    return said
+    return [visible(line) for line in said]
 
 
 def _piece(connection: duckdb.DuckDBPyConnection, instance_id: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def _plain(value: Any) -> str:
     return _json(value) if isinstance(value, (list, dict)) else str(value)
 
 
-def _escaped(text: str) -> str:
+def visible(text: str) -> str:
     """Return a text with an escape that is seen for each character that is not."""
     return _UNSEEN.sub(_escape, text)
 
@@ -206,8 +206,8 @@ def _to_text(table: pa.Table, zone: tzinfo) -> Iterator[str]:
     from tabulate import tabulate
 
     show = _shown(zone)
-    rows = [[_cut(_escaped(show(value))) for value in row] for row in _rows(table)]
-    names = [_cut(_escaped(name)) for name in table.column_names]
+    rows = [[_cut(visible(show(value))) for value in row] for row in _rows(table)]
+    names = [_cut(visible(name)) for name in table.column_names]
     align = ["right" if _is_number(kind) else "left" for kind in table.schema.types]
     if names:
         # Without a row it would not know the columns; the empty one ends the text and is cut off.
@@ -249,7 +249,7 @@ def _line(cells: Iterable[str]) -> str:
 def _markdown_cell(text: str) -> str:
     """Return a text as it would be read, whatever it says."""
     text = text.replace("\r\n", "\n")
-    lines = [_MARKDOWN.sub(r"\\\g<0>", _escaped(line)) for line in text.split("\n")]
+    lines = [_MARKDOWN.sub(r"\\\g<0>", visible(line)) for line in text.split("\n")]
     safe = [line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in lines]
     return "<br>".join(safe)
 
