@@ -57,6 +57,7 @@ def unlocked(lake: Lake) -> duckdb.DuckDBPyConnection:
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection with the views that can read the lake and nothing else, and write nowhere."""
     connection = unlocked(lake)
+    connection.execute(f"set temp_directory = {quoted(str(lake.path / 'tmp' / 'queries'))}")
     readable = ", ".join(quoted(f"{lake.path / part}/") for part in ("tables", "marts"))
     connection.execute(f"set allowed_directories = [{readable}]")
     connection.execute("set enable_external_access = false")
