@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import NamedTuple
 
 from etl.emulator import catalogue
 from etl.emulator.catalogue import FLAVORS_OF, GROUPS, PROFILES_OF, Json
@@ -16,38 +14,12 @@ from etl.emulator.clock import microseconds
 from etl.emulator.documents import Fixed, secrets
 from etl.emulator.drawing import AUTO_STOP_SECONDS
 from etl.emulator.identifiers import instance_id
+from etl.emulator.instance import Instance, Interval
 from etl.emulator.lives import Life
 from etl.emulator.rows import Caller
 from etl.emulator.settings import FleetSettings
 from etl.emulator.states import DAY, MILLISECOND, Plan
 from etl.emulator.view import View
-
-
-class Interval(NamedTuple):
-    """A status and a flavor that lasted; an end of None is not in sight."""
-
-    status: str
-    flavor: str
-    started_us: int
-    ended_us: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """An instance: what never changes about it, and its life."""
-
-    fixed: Fixed
-    life: Life
-
-    @property
-    def instance_id(self) -> str:
-        """Its id, `DE-` and a version 1 UUID."""
-        return self.fixed.instance_id
-
-    @property
-    def created_us(self) -> int:
-        """When it was created."""
-        return self.fixed.created_us
 
 
 class Fleet:

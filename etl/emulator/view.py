@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 import orjson
 
 from etl.emulator import documents
 from etl.emulator.catalogue import FLAVORS
 from etl.emulator.documents import REMAINING
+from etl.emulator.instance import Instance
 from etl.emulator.rows import Caller, Row
 from etl.emulator.states import State
 
-if TYPE_CHECKING:
-    from etl.emulator.fleet import Fleet, Instance
-
-
 UNBORN = State(0, "", FLAVORS[0], "", 0, 0, is_listed=False)
+
+
+class Lives(Protocol):
+    """What a view needs of a fleet; the lock guards the lives, which are drawn on demand."""
+
+    @property
+    def caller(self) -> Caller: ...
+
+    @property
+    def planted_secrets(self) -> Sequence[str]: ...
+
+    @property
+    def instances(self) -> Sequence[Instance]: ...
+
+    @property
+    def lock(self) -> AbstractContextManager[object]: ...
 
 
 class InstanceRow:
@@ -111,7 +125,7 @@ class View:
 
     verbatim: bytes | None = None
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Lives) -> None:
         self._fleet = fleet
         self._now_us: int | None = None
         self._rows: list[InstanceRow] = []
