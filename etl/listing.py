@@ -85,7 +85,7 @@ class _Listing:
 
     def __init__(self, fetch: Fetch, keep: Keep, outcome: Outcome, limit: int) -> None:
         self.fetch, self.keep, self.outcome = fetch, keep, outcome
-        self.limit = limit
+        self.limit = self.most = limit
         self.seen: set[str] = set()
         self.served = self.slack = self.stale = 0
         self.doubted = False
@@ -132,12 +132,13 @@ class _Listing:
 
     def _begin(self, walk: Walk) -> None:
         """Take the first page, a smaller one where the service refuses the size."""
+        self.limit = self.most
         try:
             page = self._ask(0, self.limit)
         except RequestRefused as refused:
             if self.limit <= SMALL_LIMIT:
                 raise refused.error from None
-            self.limit = SMALL_LIMIT
+            self.most = SMALL_LIMIT
             return self._begin(walk)
         self._take(walk, page, 0, self.limit)
         return None

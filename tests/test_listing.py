@@ -347,6 +347,7 @@ def test_a_total_above_what_is_there_is_incomplete() -> None:
     service = Service(names(400), total_count=lambda total, listed: total + 1)
     outcome, kept = listed(service, 100, ALL_AT_ONCE)
     assert (outcome.verdict, len(ids(kept))) == ("incomplete", 400)
+    assert len(service.asked) < 60
 
 
 # Orders that move.
