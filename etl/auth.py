@@ -14,6 +14,7 @@ TOKEN_HEADER = "X-Subject-Token"  # noqa: S105 -- a header's name
 def check_credentials(settings: Settings) -> None:
     """Raise UsageError unless there is a token, or all that is needed to ask for one."""
     if settings.token:
+        _check_token(settings.token)
         return
     if not settings.user:
         raise UsageError(
@@ -21,6 +22,12 @@ def check_credentials(settings: Settings) -> None:
         )
     require(settings, "password", "domain", "iam_endpoint")
     check_url(settings.iam_endpoint, "iam_endpoint", settings.allow_http)
+
+
+def _check_token(token: str) -> None:
+    """Raise UsageError for what cannot stand in a header, such as a token over two lines."""
+    if not (token.isascii() and token.isprintable()):
+        raise UsageError("the token has characters in it that no token has: copy it again, in one line")
 
 
 def can_renew(settings: Settings) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from etl.errors import UsageError
 
@@ -87,8 +87,8 @@ def require(settings: Settings, *names: str) -> None:
 
 def check_url(url: str, name: str, allow_http: bool) -> None:
     """Raise UsageError unless the URL can be sent requests with credentials in them."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{name} {url!r} is not a URL: it looks like https://modelarts.REGION.example.com")
     if parts.username or parts.query or parts.fragment:
         raise UsageError(f"{name} may only hold a host and a path: no user, query or fragment")
@@ -170,6 +170,15 @@ def _boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(value).lower()]
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL; None where its host or port cannot be one."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def _is_loopback(host: str) -> bool:
