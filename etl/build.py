@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from etl import days, marts, sqlfiles, views
+from etl import days, marts, prices, sqlfiles, views
 from etl.checks import Finding, check_data
 from etl.errors import UsageError
 from etl.lake import Lake
@@ -19,6 +20,9 @@ from etl.settings import Settings
 
 # What DuckDB calls otherwise than the SQL that it shares with Spark.
 MACROS = "create or replace macro unix_micros(instant) as epoch_us(instant)"
+
+# The settings that figures depend on.
+FIGURED = ("tz", "billed_statuses", "region", "currency", "dedicated_pools_are_billed")
 
 Progress = Callable[[int, int], None]
 
@@ -37,12 +41,13 @@ def build(
     """Work out the marts again where sweeps, settings or rules have changed, and publish them."""
     lake.check()
     with lake.lock("build", wait=True):
+        _take_prices(settings, lake)
         connection = views.unlocked(lake)
-        fingerprint = _fingerprint(connection, settings)
+        fingerprint = _fingerprint(connection, settings, lake)
         before = marts.published(lake)
         if before and before.fingerprint == fingerprint and not full:
             return Built({}, [])
-        prepare(connection, settings)
+        prepare(connection, settings, lake)
         versions, rows = {}, {}
         for number, name in enumerate(STEPS):
             run_step(connection, name)
@@ -55,7 +60,15 @@ def build(
     return Built(rows, check_data(lake))
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def _take_prices(settings: Settings, lake: Lake) -> None:
+    """Keep the price book and the exchange rates that the settings name; else the last ones stand."""
+    if settings.prices:
+        prices.store(lake.path, prices.read(Path(settings.prices)))
+    if settings.exchange_rates:
+        prices.store_rates(lake.path, prices.read_rates(Path(settings.exchange_rates)))
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake) -> None:
     """Give a connection with the lake's views what the marts are worked out with."""
     zone = days.zone(settings.tz)
     connection.execute(MACROS)
@@ -69,6 +82,14 @@ def prepare(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         _keep(connection, name, dimension)
     statuses = [status.strip() for status in settings.billed_statuses.split(",")]
     _keep(connection, "billed_statuses", pa.table({"status": pa.array(statuses, pa.string())}))
+    _keep(connection, "prices", prices.load(lake.path))
+    _keep(connection, "exchange_rates", prices.load_rates(lake.path))
+    billing = {
+        "region": pa.array([settings.region or None], pa.string()),
+        "currency": pa.array([settings.currency], pa.string()),
+        "dedicated_pools_are_billed": pa.array([settings.dedicated_pools_are_billed], pa.bool_()),
+    }
+    _keep(connection, "billing", pa.table(billing))
 
 
 def run_step(connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -82,9 +103,11 @@ def _keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> N
     connection.unregister("given")
 
 
-def _fingerprint(connection: duckdb.DuckDBPyConnection, settings: Settings) -> str:
+def _fingerprint(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake) -> str:
     """A text that changes with whatever the marts depend on."""
     sweeps = connection.execute("select sweep_id from sweeps order by sweep_id").fetchall()
     rules = [sqlfiles.text("marts", name) for name in STEPS]
-    parts = [sweeps, rules, settings.tz, settings.billed_statuses]
+    book = [prices.version(prices.load(lake.path)), prices.version(prices.load_rates(lake.path))]
+    chosen = [getattr(settings, name) for name in FIGURED]
+    parts = [sweeps, rules, book, chosen]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

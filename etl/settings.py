@@ -34,6 +34,10 @@ class Settings:
     requests_per_second: float = 20.0
     tz: str = "Asia/Shanghai"
     billed_statuses: str = "RUNNING"
+    prices: str = ""
+    exchange_rates: str = ""
+    currency: str = "CNY"
+    dedicated_pools_are_billed: bool = False
     provider: str = "Huawei Cloud"
     service: str = "ModelArts"
     billing_account: str = ""
