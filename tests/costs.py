@@ -220,7 +220,7 @@ def worked_out(
     ]
     given = {"billing": billing, "billed_statuses": [{"status": "RUNNING"}], **tables}
     with duckdb.connect() as connection:
-        connection.execute("set timezone = 'UTC'")
+        connection.execute("set timezone = 'UTC'; set threads = 1")
         connection.execute(MACROS)
         span = (DAY, DAY + timedelta(days_count - 1))
         _keep(connection, "days", days.days(*span, ZoneInfo(zone)))

@@ -19,6 +19,7 @@ seen as (
         history.sweep_id,
         unix_micros(history.observed_at) as seen_us,
         steps.previous_us,
+        leaver.instance_id is not null as is_leaver,
         case
             when history.change = 'gone'
                 or not coalesce(lower(history.type) = 'evs', false)
@@ -28,33 +29,47 @@ seen as (
     from storage_history as history
     inner join sweep_steps as steps
         on history.project_id = steps.project_id and history.sweep_id = steps.sweep_id
-    -- A disk that left with its instance lasts for as long as the instance.
     left join instance_history as leaver
         on
         history.project_id = leaver.project_id
         and history.instance_id = leaver.instance_id
         and history.sweep_id = leaver.sweep_id
         and leaver.change = 'gone'
-    where leaver.instance_id is null
+),
+
+-- A disk that left with its instance lasts as long as the instance, which may come back.
+rejoined as (
+    select
+        *,
+        case
+            when lag(is_leaver) over life then lag(previous_us) over life
+            else previous_us
+        end as known_us
+    from seen
+    window life as (
+        partition by project_id, instance_id, volume order by seen_us, sweep_id
+    )
 ),
 
 compared as (
     select
-        seen.*,
+        rejoined.*,
         -- What came with its instance is as old as that.
-        coalesce(seen.seen_us <= born.born_us, false) as is_as_old,
-        lag(seen.seen_us) over life as before_us,
+        coalesce(rejoined.seen_us <= born.born_us, false) as is_as_old,
+        lag(rejoined.seen_us) over life as before_us,
         case
-            when lag(seen.seen_us) over life is null then 0 else
-                lag(seen.size_bytes) over life
+            when lag(rejoined.seen_us) over life is null then 0 else
+                lag(rejoined.size_bytes) over life
         end
             as before_bytes
-    from seen
+    from rejoined
     left join born
-        on seen.project_id = born.project_id and seen.instance_id = born.instance_id
+        on rejoined.project_id = born.project_id
+        and rejoined.instance_id = born.instance_id
+    where not rejoined.is_leaver
     window life as (
-        partition by seen.project_id, seen.instance_id, seen.volume
-        order by seen.seen_us, seen.sweep_id
+        partition by rejoined.project_id, rejoined.instance_id, rejoined.volume
+        order by rejoined.seen_us, rejoined.sweep_id
     )
 ),
 
@@ -64,8 +79,8 @@ turned as (
         case
             when is_as_old then 0
             else greatest(
-                    coalesce(before_us, previous_us, seen_us),
-                    coalesce(previous_us, before_us, seen_us)
+                    coalesce(before_us, known_us, seen_us),
+                    coalesce(known_us, before_us, seen_us)
                 )
         end as turn_from_us,
         case when is_as_old then 0 else seen_us end as turn_to_us
@@ -97,7 +112,7 @@ parts as (
         instance_id,
         volume,
         less_bytes as min_bytes,
-        before_bytes as size_bytes,
+        case when less_bytes is not null then before_bytes end as size_bytes,
         more_bytes as max_bytes,
         turn_from_us as from_us,
         turn_us as to_us
@@ -108,7 +123,7 @@ parts as (
         instance_id,
         volume,
         less_bytes as min_bytes,
-        size_bytes,
+        case when less_bytes is not null then size_bytes end as size_bytes,
         more_bytes as max_bytes,
         turn_us as from_us,
         turn_to_us as to_us
