@@ -61,7 +61,8 @@ qualify instance_id is null or row_number() over (
 def load_last(connection: duckdb.DuckDBPyConnection, lake: Lake, project_id: str, scope: str) -> None:
     """Make `last_<table>`: for each key the last row that a committed sweep of the project wrote.
 
-    Every key that lives has a row since the day of the last complete sweep, so no more is read.
+    Every key that lives has a row since the day of the last complete sweep of all, so no more is read;
+    nor where a part is always swept, unless it is a status: what is not in it may live elsewhere.
     """
     project = quoted(project_id)
     connection.execute(
@@ -69,8 +70,10 @@ def load_last(connection: duckdb.DuckDBPyConnection, lake: Lake, project_id: str
         f"where project_id = {project}"
     )
     (since,) = connection.execute(
-        "select max((observed_from at time zone 'UTC')::date) from last_sweeps "
-        "where verdict = 'complete' and scope in ($1, $2)",
+        "select coalesce(max(day) filter (scope = $2), "
+        "max(day) filter (scope = $1 and not contains($1, 'status='))) "
+        "from (select *, (observed_from at time zone 'UTC')::date as day from last_sweeps) "
+        "where verdict = 'complete'",
         [scope, WHOLE],
     ).fetchone() or (None,)
     for table in kept():
