@@ -19,7 +19,7 @@ from etl.page import read_page
 from etl.raw import RawPage
 from etl.scope import Scope
 from etl.settings import Settings
-from etl.sweep import Sweep, sweep
+from etl.sweep import Sweep, list_and_commit, sweep
 
 Row = dict[str, Any]
 
@@ -44,7 +44,18 @@ def settings_for(service: Emulator, lake: Path, **others: Any) -> Settings:
 def swept(service: Emulator, lake: Lake, scope: Scope | None = None, **others: Any) -> Sweep:
     """One sweep of the service, which waits for nothing between two tries."""
     settings = settings_for(service, lake.path, **others)
-    return sweep(settings, scope or Scope(), client=Client(settings, sleep=lambda seconds: None), lake=lake)
+    return sweep(settings, scope or Scope(), client=impatient(settings), lake=lake)
+
+
+def committed(service: Emulator, lake: Lake, scope: Scope | None = None, **others: Any) -> Sweep:
+    """The same without the upkeep of the lake, for tests that make many."""
+    settings = settings_for(service, lake.path, **others)
+    return list_and_commit(settings, scope or Scope(), lake, client=impatient(settings))
+
+
+def impatient(settings: Settings) -> Client:
+    """A client that does not wait where it should."""
+    return Client(settings, sleep=lambda seconds: None)
 
 
 def environment_for(service: Emulator, lake: Path, **others: str) -> dict[str, str]:

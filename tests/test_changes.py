@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import Row, swept, views_of
+from support import Row, committed, views_of
 
 from etl.dictionary import Table, kept
 from etl.emulator import ERRORS, Clock, Emulator
@@ -82,7 +82,7 @@ class Line:
         self.service.documents = [each.document for each in notebooks]
         self.service.clock.advance(seconds=after)
         self.service.requests.clear()
-        found = swept(self.service, self.lake, scope, attempts=1, limit=2)
+        found = committed(self.service, self.lake, scope, attempts=1, limit=2)
         self.sweeps.append(found.sweep_id)
         return found.verdict
 
@@ -392,7 +392,7 @@ def misjudged(table: Table, rows: list[Row]) -> list[Row]:
     return wrong
 
 
-@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_the_rows_give_back_what_was_listed_at_every_sweep(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[tuple[Notebook | None, ...], str, float]]
