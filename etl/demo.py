@@ -1,4 +1,4 @@
-"""The demo: sweeps over simulated days against the emulated service, no account needed."""
+"""The demo: sweeps over simulated days against the emulated service, priced, no account needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from etl import views
+from etl.build import build
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.errors import UsageError
 from etl.lake import Lake
@@ -34,7 +34,7 @@ class Demo:
 
     start: str = "2026-10-12T00:00:00Z"
     days: int = 3
-    every_minutes: int = 60
+    every_minutes: int = 90
     instances: int = 200
 
     @property
@@ -63,12 +63,12 @@ def fill(directory: Path, demo: Demo, progress: Callable[[int, int], None]) -> L
             found = list_and_commit(settings, Scope(), lake)
             if found.error:
                 raise found.error
-            if number % 24 == 0:
+            if number % 16 == 0:
                 lake.keep_house()
             progress(number + 1, demo.sweeps)
             service.clock.advance(minutes=demo.every_minutes)
     lake.keep_house()
-    views.refresh(lake)
+    build(Settings(prices=str(Path(__file__).with_name("demo_prices.csv"))), lake)
     (directory / MARKER).write_text(json.dumps({"sweeps": demo.sweeps}) + "\n", encoding="utf-8")
     return lake
 

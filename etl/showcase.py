@@ -12,7 +12,7 @@ from etl.terminal import progress_bar
 
 @click.command()
 @click.option("--days", default=3, show_default=True, help="Days to simulate.")
-@click.option("--every", default=60, show_default=True, help="Minutes between two sweeps.")
+@click.option("--every", default=90, show_default=True, help="Minutes between two sweeps.")
 @click.option("--instances", default=200, show_default=True, help="Instances of the fleet.")
 @click.pass_obj
 def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> None:
