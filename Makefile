@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs lock upgrade test-duckdb15 test-lowest wheel test-all clean
+.PHONY: help demo test lint format docs lock upgrade test-duckdb15 test-lowest test-focus wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -13,6 +13,11 @@ first-python = $(shell IFS=:; for name in $(1); do for folder in $$PATH; do \
     "$$folder/$$name" -c '$(PROBE)' 2>/dev/null && exit; done; done)
 PYTHON ?= $(call first-python,python3.13 python3.12 python3.11 python3 python)
 OLDEST_PYTHON ?= $(call first-python,python3.11 python3.12 python3.13 python3 python)
+
+PROBE_3_12 := import sys; sys.version_info[:2] == (3, 12) or sys.exit(1); print(sys.executable)
+# The FOCUS validator wants this one; pyenv may hold it without a way to it on the PATH.
+FOCUS_PYTHON ?= $(shell IFS=:; for folder in $$PATH "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.12.*/bin; do \
+    "$$folder/python3.12" -c '$(PROBE_3_12)' 2>/dev/null && exit; done)
 
 UV := .uv/bin/uv
 BIN := .venv/bin
@@ -51,6 +56,9 @@ test-duckdb15: .venv-duckdb15/ready ## Run the tests on DuckDB 1.5, the line bef
 test-lowest: .venv-lowest/ready ## Run the tests on the lowest dependencies that are promised
 	.venv-lowest/bin/python $(PYTEST) $(ARGS)
 
+test-focus: .venv/ready .venv-focus/ready ## Run the FOCUS validator over an export: wants Python 3.12
+	$(BIN)/python tests/validate_focus.py .venv-focus
+
 # Tried from a folder outside the checkout, where only what the wheel carries can be found.
 wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	rm -rf dist
@@ -62,7 +70,7 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
 	test -s schema.txt && echo "The wheel works outside the checkout."
 
-test-all: test-duckdb15 test-lowest wheel ## Run what `test` leaves out: the other versions, the wheel
+test-all: test-duckdb15 test-lowest test-focus wheel ## Run what `test` leaves out: the other versions, FOCUS, the wheel
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
@@ -70,17 +78,19 @@ lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group uv -o requirements/uv.txt
+	$(call lock-for,3.12) --no-binary focus-validator --no-binary pandasql --group focus -o requirements/focus.txt
 
-upgrade: LOCK += --upgrade
+upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-duckdb15 .venv-lowest .uv build dist
+	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-LOCK = $(UV) pip compile --quiet --universal --python "$(PYTHON)" --python-version 3.11 \
+lock-for = $(UV) pip compile --quiet --universal --python "$(PYTHON)" --python-version $(1) $(UPGRADE) \
     --only-binary :all: --generate-hashes --no-annotate --custom-compile-command 'make lock'
+LOCK = $(call lock-for,3.11)
 
 ENVIRONMENTS := .venv/ready .venv-duckdb15/ready .venv-lowest/ready
 .venv/ready: requirements/dev.txt
@@ -93,6 +103,15 @@ $(ENVIRONMENTS): pyproject.toml .uv/ready
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)
 	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What it builds from source is built with what the lock holds.
+.venv-focus/ready: requirements/focus.txt .uv/ready
+	@test -n "$(FOCUS_PYTHON)" || { echo "The FOCUS validator needs Python 3.12 and none was found: install it," \
+	    "or name it: make test-focus FOCUS_PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Setting up $(@D)"
+	@$(UV) venv --quiet --clear --python "$(FOCUS_PYTHON)" $(@D)
+	@$(UV) pip sync --quiet --python $(@D) --require-hashes --build-constraints $< $<
 	@touch $@
 
 PIP_INSTALL := -m pip install --quiet --require-hashes --only-binary :all: -r requirements/uv.txt

@@ -18,6 +18,7 @@ from books import Books, Row, charge, disk, seen
 from hypothesis import Phase, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
+from validate_focus import judge
 
 from etl import focus, prices
 from etl.errors import UsageError
@@ -575,3 +576,20 @@ def totals(books: Books) -> dict[date, tuple[Decimal, Decimal]]:
         [str(books.out / "*.parquet")],
     ).fetchall()
     return {day: (cost, quantity) for day, cost, quantity in found}
+
+
+PASSED = "Total: 578 | Pass: 284 | Fail: 1 | Skipped: 293\n❌ InvoiceId-C-005-C: FAIL (violations=6)\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "is_wrong"),
+    [
+        (PASSED, False),
+        (PASSED.replace("InvoiceId-C-005-C", "BilledCost-C-003-M"), True),
+        (PASSED.replace("Fail: 1", "Fail: 2"), True),
+        (PASSED.replace("Pass: 284", "Pass: 136"), True),
+        ("FileNotFoundError: currency_codes.csv", True),
+    ],
+)
+def test_the_validator_passes_only_where_nothing_but_the_invoice_fails(output: str, is_wrong: bool) -> None:
+    assert bool(list(judge("file", output))) == is_wrong
