@@ -1,5 +1,7 @@
--- How well was each day seen: sweeps made and expected, the largest gap, what rests on midpoints?
--- Grain: one row per project and day of the billing time zone on which anything was metered.
+-- How well was each day seen: sweeps made and expected, the largest gap, what rests on
+-- midpoints?
+-- Grain: one row per project and day of the billing time zone on which anything was
+-- metered.
 with gaps as (
     select
         project_id,
@@ -10,7 +12,9 @@ with gaps as (
 ),
 
 usual as (
-    select project_id, median(gap_to_us - gap_from_us) as interval_us
+    select
+        project_id,
+        median(gap_to_us - gap_from_us) as interval_us
     from gaps
     group by project_id
 ),
@@ -24,12 +28,15 @@ metered as (
         greatest(days.day_from_us, spans.first_us) as metered_from_us,
         least(days.day_to_us, spans.last_us) as metered_to_us
     from (
-        select project_id, min(first_us) as first_us, max(last_us) as last_us
+        select
+            project_id,
+            min(first_us) as first_us,
+            max(last_us) as last_us
         from sweep_steps
         group by project_id
     ) as spans
     inner join days
-        on days.day_from_us < spans.last_us and days.day_to_us > spans.first_us
+        on spans.last_us > days.day_from_us and spans.first_us < days.day_to_us
 ),
 
 widest as (
@@ -40,25 +47,34 @@ widest as (
     from metered
     inner join gaps
         on
-            metered.project_id = gaps.project_id
-            and gaps.gap_to_us > metered.day_from_us
-            and gaps.gap_from_us < metered.day_to_us
+        metered.project_id = gaps.project_id
+        and metered.day_from_us < gaps.gap_to_us
+        and metered.day_to_us > gaps.gap_from_us
     group by metered.project_id, metered.usage_date
+),
+
+swept as (
+    -- One that got no answer is known by the local clock alone.
+    select
+        project_id,
+        verdict,
+        unix_micros(coalesce(observed_from, observed_at)) as at_us
+    from sweeps
 ),
 
 made as (
     select
         metered.project_id,
         metered.usage_date,
-        cast(count_if(steps.verdict = 'complete') as bigint) as complete_count,
-        cast(count_if(steps.verdict = 'incomplete') as bigint) as incomplete_count,
-        cast(count_if(steps.verdict = 'failed') as bigint) as failed_count
+        cast(count_if(swept.verdict = 'complete') as bigint) as complete_count,
+        cast(count_if(swept.verdict = 'incomplete') as bigint) as incomplete_count,
+        cast(count_if(swept.verdict = 'failed') as bigint) as failed_count
     from metered
-    inner join sweep_steps as steps
+    inner join swept
         on
-            metered.project_id = steps.project_id
-            and steps.from_us >= metered.day_from_us
-            and steps.from_us < metered.day_to_us
+        metered.project_id = swept.project_id
+        and metered.day_from_us <= swept.at_us
+        and metered.day_to_us > swept.at_us
     group by metered.project_id, metered.usage_date
 ),
 
@@ -76,13 +92,20 @@ used as (
 
 proven as (
     select
-        project_id,
-        max(stop_count) as stop_count,
-        max(updated_stop_count) as updated_stop_count,
-        max(start_count) as start_count,
-        max(updated_start_count) as updated_start_count
-    from evidence_support
-    group by project_id
+        metered.project_id,
+        metered.usage_date,
+        max(support.stop_count) as stop_count,
+        max(support.updated_stop_count) as updated_stop_count,
+        max(support.announced_stop_count) as announced_stop_count,
+        max(support.updated_announced_stop_count) as updated_announced_stop_count,
+        max(support.start_count) as start_count,
+        max(support.updated_start_count) as updated_start_count
+    from metered
+    inner join evidence_support as support
+        on
+        metered.project_id = support.project_id
+        and support.day_number <= floor((metered.metered_to_us - 1) / 86400000000)
+    group by metered.project_id, metered.usage_date
 )
 
 select
@@ -92,7 +115,10 @@ select
     coalesce(made.incomplete_count, 0) as incomplete_sweep_count,
     coalesce(made.failed_count, 0) as failed_sweep_count,
     cast(
-        round((metered.metered_to_us - metered.metered_from_us) / nullif(usual.interval_us, 0))
+        round(
+            (metered.metered_to_us - metered.metered_from_us)
+            / nullif(usual.interval_us, 0)
+        )
         as bigint
     ) as expected_sweep_count,
     cast(widest.largest_gap_us as decimal(20, 0)) * 0.000001 as largest_gap_seconds,
@@ -104,6 +130,8 @@ select
     coalesce(used.midpoint_us, 0) as midpoint_us,
     proven.stop_count,
     proven.updated_stop_count,
+    proven.announced_stop_count,
+    proven.updated_announced_stop_count,
     proven.start_count,
     proven.updated_start_count
 from metered
@@ -114,4 +142,5 @@ left join made
     on metered.project_id = made.project_id and metered.usage_date = made.usage_date
 left join used
     on metered.project_id = used.project_id and metered.usage_date = used.usage_date
-left join proven on metered.project_id = proven.project_id
+left join proven
+    on metered.project_id = proven.project_id and metered.usage_date = proven.usage_date

@@ -1,32 +1,85 @@
--- On which days may updated_at bound a stop or a start: had there been enough, each with its mark?
--- Grain: one row per project, scope and UTC day with evidence, and the day after; counts are of all
--- days up to it.
-with days as (
-    select project_id, scope, day_number from evidence_record
-    union
-    select project_id, scope, day_number + 1 as day_number from evidence_record
+-- What may be taken as known on a day, by all that was seen up to its end?
+-- Grain: one row per project, scope and UTC day on which anything changed. A bound needs
+-- twenty cases and no exception; a usual length needs twenty cases.
+with summed as (
+    select
+        project_id,
+        scope,
+        day_number,
+        cast(sum(stop_count) over past as bigint) as stop_count,
+        cast(sum(updated_stop_count) over past as bigint) as updated_stop_count,
+        cast(sum(announced_stop_count) over past as bigint) as announced_stop_count,
+        cast(sum(updated_announced_stop_count) over past as bigint)
+            as updated_announced_stop_count,
+        cast(sum(start_count) over past as bigint) as start_count,
+        cast(sum(updated_start_count) over past as bigint) as updated_start_count,
+        cast(sum(restart_count) over past as bigint) as restart_count,
+        cast(sum(updated_restart_count) over past as bigint) as updated_restart_count,
+        cast(sum(steady_count) over past as bigint) as steady_count,
+        cast(sum(unexplained_count) over past as bigint) as unexplained_count,
+        cast(sum(stopping_count) over past as bigint) as stopping_count,
+        cast(sum(stopping_us) over past as bigint) as stopping_us,
+        cast(sum(starting_count) over past as bigint) as starting_count,
+        cast(sum(starting_us) over past as bigint) as starting_us,
+        cast(sum(creation_count) over past as bigint) as creation_count,
+        cast(sum(creation_us) over past as bigint) as creation_us,
+        cast(sum(short_count) over past as bigint) as short_count,
+        cast(sum(missed_us) over past as bigint) as missed_us,
+        cast(sum(missed_room_us) over past as bigint) as missed_room_us
+    from evidence_record
+    window past as (
+        partition by project_id, scope
+        order by day_number
+        rows between unbounded preceding and current row
+    )
 ),
 
-summed as (
+judged as (
     select
-        days.project_id,
-        days.scope,
-        days.day_number,
-        cast(sum(record.stop_count) as bigint) as stop_count,
-        cast(sum(record.updated_stop_count) as bigint) as updated_stop_count,
-        cast(sum(record.start_count) as bigint) as start_count,
-        cast(sum(record.updated_start_count) as bigint) as updated_start_count
-    from days
-    inner join evidence_record as record
-        on
-            days.project_id = record.project_id
-            and days.scope = record.scope
-            and record.day_number <= days.day_number
-    group by days.project_id, days.scope, days.day_number
+        *,
+        stop_count - announced_stop_count as unannounced_count,
+        updated_stop_count - updated_announced_stop_count as updated_unannounced_count
+    from summed
 )
 
 select
-    *,
-    stop_count >= 20 and stop_count = updated_stop_count as bounds_stops,
-    start_count >= 20 and start_count = updated_start_count as bounds_starts
-from summed
+    project_id,
+    scope,
+    day_number,
+    stop_count,
+    updated_stop_count,
+    announced_stop_count,
+    updated_announced_stop_count,
+    start_count,
+    updated_start_count,
+    -- Whether every stop that was not announced moved updated_at, and every one that was.
+    unannounced_count >= 20 and unannounced_count = updated_unannounced_count
+        as marks_stops,
+    announced_stop_count >= 20 and announced_stop_count = updated_announced_stop_count
+        as marks_announced_stops,
+    start_count >= 20 and start_count = updated_start_count as marks_starts,
+    restart_count >= 20 and restart_count = updated_restart_count as marks_restarts,
+    steady_count >= 20 and unexplained_count * 100 <= steady_count as moves_for_a_reason,
+    case
+        when
+            stopping_count >= 20 and announced_stop_count = updated_announced_stop_count
+            then cast(round(stopping_us / cast(stopping_count as double)) as bigint)
+    end as usual_stopping_us,
+    case
+        when starting_count >= 20
+            then cast(round(starting_us / cast(starting_count as double)) as bigint)
+    end as usual_starting_us,
+    case
+        when creation_count >= 20
+            then cast(round(creation_us / cast(creation_count as double)) as bigint)
+    end as usual_creation_us,
+    case
+        when short_count >= 20
+            then
+                cast(
+                    round(
+                        1000000 * (missed_us / cast(missed_room_us as double))
+                    ) as bigint
+                )
+    end as missed_millionths
+from judged

@@ -1,5 +1,6 @@
 -- How long did an instance wait in a queue?
--- Grain: one row per instance and wait; one that still lasts is right-censored and counts so far.
+-- Grain: one row per instance and wait; one that still lasts is right-censored and counts
+-- so far.
 with waits as (
     select
         history.project_id,
@@ -27,8 +28,10 @@ select
     status,
     began_us,
     expected_us,
-    case when left_us is null then greatest(last_us, last_seen_us) else left_us end as until_us,
-    case when left_us is null then greatest(last_us, last_seen_us) else left_us end - began_us
+    case when left_us is null then greatest(last_us, last_seen_us) else left_us end
+        as until_us,
+    case when left_us is null then greatest(last_us, last_seen_us) else left_us end
+    - began_us
         as waited_us,
     left_us is null as is_right_censored
 from waits

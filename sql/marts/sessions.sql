@@ -1,18 +1,19 @@
 -- From when to when did an instance run, start to stop, as far as sweeps saw it?
--- Grain: one row per instance and session; runs between two sweeps are not seen, so counts are of the
--- sessions observed. A change of flavor does not end a session.
+-- Grain: one row per instance and session. Runs between two sweeps are there only where
+-- they left a mark, so counts are of the sessions observed. A change of flavor does not
+-- end a session.
 with ordered as (
     select
         *,
         case
-            when kind in ('started', 'restarted') then 1
-            when lag(kind) over life = 'stopped' then 1
+            when kind in ('started', 'restarted', 'unseen') then 1
+            when lag(kind) over life in ('stopped', 'unseen') then 1
             when lag(to_us) over life is null then 1
             when lag(to_us) over life < from_us then 1
             else 0
         end as is_first
     from stretches
-    where kind <> 'unseen'
+    where kind <> 'unseen' or to_us > from_us
     window life as (partition by project_id, instance_id order by max_from_us, max_to_us)
 ),
 
@@ -43,12 +44,15 @@ summed as (
         cast(sum(to_us - from_us) as bigint) as running_us,
         cast(sum(max_to_us - max_from_us) as bigint) as running_us_max,
         coalesce(
-            max(case when kind in ('started', 'restarted') then evidence end), 'first sweep'
+            max(case when kind in ('started', 'restarted', 'unseen') then evidence end),
+            'first sweep'
         ) as start_evidence,
-        coalesce(max(case when kind = 'stopped' then evidence end), 'not seen to end')
-            as end_evidence,
-        count_if(kind in ('started', 'restarted')) = 0 as is_left_censored,
-        count_if(kind = 'stopped') = 0 as is_right_censored
+        coalesce(
+            max(case when kind in ('stopped', 'unseen') then evidence end),
+            'not seen to end'
+        ) as end_evidence,
+        count_if(kind in ('started', 'restarted', 'unseen')) = 0 as is_left_censored,
+        count_if(kind in ('stopped', 'unseen')) = 0 as is_right_censored
     from numbered
     group by project_id, instance_id, session_number
 )

@@ -1,6 +1,7 @@
 -- What did a sweep see of an instance that it had not seen before?
--- Grain: one row per row of instance_history; being away is a status, ABSENT, unless it came back as
--- it had been: then the listing was at fault, and the hole is closed.
+-- Grain: one row per row of instance_history that tells something. To be away is a
+-- status, ABSENT, unless it came back: no id is given twice, so it was only not listed,
+-- as if no sweep had been.
 with seen as (
     select
         history.project_id,
@@ -17,6 +18,9 @@ with seen as (
         unix_micros(history.updated_at) as updated_us,
         unix_micros(history.stop_at) as stop_us,
         unix_micros(history.run_started_at) as run_started_us,
+        history.auto_stop_seconds * 1000000 as auto_stop_us,
+        history.name,
+        history.description,
         history.user_id,
         history.pool_id,
         history.workspace_id,
@@ -33,10 +37,7 @@ beside as (
         *,
         lag(status) over life as earlier_status,
         lead(status) over life as later_status,
-        lag(updated_us) over life as earlier_updated_us,
-        lead(updated_us) over life as later_updated_us,
-        lag(run_started_us) over life as earlier_run_started_us,
-        lead(run_started_us) over life as later_run_started_us
+        lag(previous_us) over life as earlier_previous_us
     from seen
     window life as (partition by project_id, instance_id order by seen_us, sweep_id)
 )
@@ -47,7 +48,8 @@ select
     sweep_id,
     scope,
     seen_us,
-    previous_us,
+    case when earlier_status = 'ABSENT' then earlier_previous_us else previous_us end
+        as previous_us,
     first_us,
     last_us,
     status,
@@ -56,19 +58,13 @@ select
     updated_us,
     stop_us,
     run_started_us,
+    auto_stop_us,
+    name,
+    description,
     user_id,
     pool_id,
     workspace_id,
     ai_project_id,
     flavor
 from beside
-where
-    status <> 'ABSENT'
-    or not coalesce(
-        earlier_status = later_status
-        and (
-            earlier_updated_us = later_updated_us
-            or abs(earlier_run_started_us - later_run_started_us) <= 2000000
-        ),
-        false
-    )
+where status <> 'ABSENT' or later_status is null

@@ -1,6 +1,6 @@
 -- In which state was an instance, from when to when, and how is that known?
--- Grain: one row per instance and stretch of equal status; the first one may have begun before it was
--- seen (is_left_censored), the last one may still last (is_right_censored).
+-- Grain: one row per instance and stretch of equal status; the first one may have begun
+-- before it was seen (is_left_censored), the last one may still last (is_right_censored).
 with marked as (
     select
         *,
@@ -27,14 +27,24 @@ begun as (
     select
         numbered.*,
         transitions.from_us,
-        transitions.turn_us,
-        transitions.evidence
+        case
+            when stretches.kind = 'started' then stretches.from_us
+            when stretches.kind = 'stopped' then stretches.to_us
+            else transitions.turn_us
+        end as turn_us,
+        coalesce(stretches.evidence, transitions.evidence) as evidence
     from numbered
     left join transitions
         on
-            numbered.project_id = transitions.project_id
-            and numbered.instance_id = transitions.instance_id
-            and numbered.sweep_id = transitions.sweep_id
+        numbered.project_id = transitions.project_id
+        and numbered.instance_id = transitions.instance_id
+        and numbered.sweep_id = transitions.sweep_id
+    left join stretches
+        on
+        numbered.project_id = stretches.project_id
+        and numbered.instance_id = stretches.instance_id
+        and numbered.sweep_id = stretches.to_sweep_id
+        and stretches.kind in ('started', 'stopped')
     where numbered.is_first = 1
 ),
 

@@ -1,6 +1,8 @@
--- Which complete sweep came before each sweep, and between which sweeps is anything metered?
--- Grain: one row per sweep that saw anything. The scope metered is the whole project where it was
--- ever swept whole, else each scope by itself; a status is no scope, since instances leave it.
+-- Which complete sweep came before each sweep, and between which sweeps is anything
+-- metered?
+-- Grain: one row per sweep that saw anything. The scope metered is the whole project
+-- where it was ever swept whole, else each scope by itself; a status is no scope, since
+-- instances leave it.
 with whole as (
     select distinct
         project_id,

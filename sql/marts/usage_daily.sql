@@ -38,6 +38,15 @@ with summed as (
         accelerator_count,
         cpu_count,
         memory_bytes
+),
+
+metered as (
+    select
+        project_id,
+        min(first_us) as first_us,
+        max(last_us) as last_us
+    from sweep_steps
+    group by project_id
 )
 
 select
@@ -58,7 +67,8 @@ select
     cast(summed.running_us_max as decimal(20, 0)) * 0.000001 as running_seconds_max,
     cast(summed.running_us * summed.accelerator_count as decimal(20, 0)) * 0.000001
         as accelerator_seconds,
-    cast(summed.running_us * summed.cpu_count as decimal(20, 0)) * 0.000001 as core_seconds,
+    cast(summed.running_us * summed.cpu_count as decimal(20, 0))
+    * 0.000001 as core_seconds,
     summed.accelerator_count,
     summed.cpu_count,
     summed.memory_bytes,
@@ -66,12 +76,10 @@ select
     summed.running_us,
     summed.running_us_max,
     summed.midpoint_us,
-    coalesce(metered.first_us <= days.day_from_us and metered.last_us >= days.day_to_us, false)
+    coalesce(
+        metered.first_us <= days.day_from_us and metered.last_us >= days.day_to_us, false
+    )
         as is_complete
 from summed
 inner join days on summed.usage_date = days.usage_date
-left join (
-    select project_id, min(first_us) as first_us, max(last_us) as last_us
-    from sweep_steps
-    group by project_id
-) as metered on summed.project_id = metered.project_id
+left join metered on summed.project_id = metered.project_id
