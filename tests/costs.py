@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -246,3 +247,32 @@ def only(rows: Iterable[Row], *columns: str) -> list[Any]:
     if len(columns) == 1:
         return [row[columns[0]] for row in rows]
     return [tuple(row[column] for column in columns) for row in rows]
+
+
+def found_by(check: str, **tables: Sequence[Row]) -> list[Row]:
+    """What a check finds in tables of these rows, which have the columns of the marts they stand for."""
+    with duckdb.connect() as connection:
+        for name, rows in tables.items():
+            _keep(connection, name, pa.Table.from_pylist(list(rows)))
+        found: list[Row] = connection.sql(sqlfiles.text("checks", check)).to_arrow_table().to_pylist()
+        return found
+
+
+def total(rows: Iterable[Row], column: str) -> Decimal | None:
+    """The sum of a column, exactly; None where it has no values."""
+    values = [row[column] for row in rows if row[column] is not None]
+    with localcontext(prec=80):
+        return sum(values, Decimal(0)) if values else None
+
+
+def sums_of_rollups(rows: Sequence[Row], by: Sequence[str], columns: Sequence[str]) -> dict[str, Row]:
+    """The sum of each column over the groups of a rollup by each of others, as reports have them."""
+    sums = ", ".join(f"sum({name}) as {name}" for name in columns)
+    with duckdb.connect() as connection:
+        _keep(connection, "rows", pa.Table.from_pylist(list(rows)))
+        return {
+            key: connection.sql(f"select {sums} from (select {sums} from rows group by {key})")
+            .to_arrow_table()
+            .to_pylist()[0]
+            for key in by
+        }

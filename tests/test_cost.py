@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from costs import at, book, only, rates, used, worked_out
+from costs import at, book, found_by, only, rates, sums_of_rollups, total, used, worked_out
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -384,21 +383,9 @@ def test_bounds_hold_and_every_rollup_sums_to_the_total_exactly(
             assert row["billed_cost"] in (0, row["list_cost"])
         else:
             assert costs == [None] * 3
-    for column in ("usage_date", "instance_id", "sku", "pool_id", "promo_type"):
-        for name in COSTS:
-            assert sum(rolled_up(rows, column, name).values()) == total(rows, name)
-
-
-def rolled_up(rows: list[dict[str, Any]], column: str, name: str) -> dict[Any, Decimal]:
-    groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        groups[row[column]].append(row)
-    return {key: total(group, name) for key, group in groups.items()}
-
-
-def total(rows: list[dict[str, Any]], name: str) -> Decimal:
-    with localcontext(prec=80):
-        return sum((row[name] for row in rows if row[name] is not None), Decimal(0))
+    rollups = ("usage_date", "instance_id", "sku", "pool_id", "promo_type")
+    totals = {name: total(rows, name) for name in COSTS}
+    assert sums_of_rollups(rows, rollups, COSTS) == dict.fromkeys(rollups, totals)
 
 
 def test_the_day_of_a_price_is_that_of_the_billing_time_zone(tmp_path: Path) -> None:
@@ -411,3 +398,60 @@ def test_the_day_of_a_price_is_that_of_the_billing_time_zone(tmp_path: Path) -> 
     usage = [used(day=day, pool_id="pool-1") for day in (1, 2)]
     rows = cost(table, *usage, pool_history=history, zone="Asia/Shanghai")
     assert only(rows, "list_cost", "billed_cost") == [(1, 1), (2, 0)]
+
+
+@pytest.fixture
+def charged(tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
+    """A day of usage with every kind of price, and its cost."""
+    table = book(tmp_path, "flavor-1,,compute,hour,CNY,1,,", "flavor-2,,compute,hour,USD,2,,")
+    usage = [
+        used(1, running_us_min=0, running_us_max=7_200_000_000),
+        used(2, promo_type="Free"),
+        used(3, sku="flavor-2"),
+        used(4, sku="flavor-3"),
+    ]
+    return {"usage_daily": usage, "cost_daily": cost(table, *usage)}
+
+
+CHECKS = {"cost_keys_are_unique", "cost_within_bounds", "usage_is_charged_once"}
+
+
+def failing(tables: dict[str, list[dict[str, Any]]]) -> set[str]:
+    needed = {"usage_is_charged_once": ("cost_daily", "usage_daily")}
+    return {
+        check
+        for check in CHECKS
+        if found_by(check, **{name: tables[name] for name in needed.get(check, ("cost_daily",))})
+    }
+
+
+def test_the_checks_find_nothing_in_costs_as_they_are_worked_out(
+    charged: dict[str, list[dict[str, Any]]],
+) -> None:
+    assert only(charged["cost_daily"], "is_priced") == [True, True, False, False]
+    assert failing(charged) == set()
+
+
+@pytest.mark.parametrize(
+    ("flaw", "check"),
+    [
+        ({"billed_cost": Decimal(3)}, "cost_within_bounds"),
+        ({"billed_cost_min": Decimal("1.1")}, "cost_within_bounds"),
+        ({"billed_cost_min": Decimal(-1)}, "cost_within_bounds"),
+        ({"billed_cost_max": None}, "cost_within_bounds"),
+        ({"list_cost": None}, "cost_within_bounds"),
+        ({"list_cost": Decimal("0.9")}, "cost_within_bounds"),
+        ({"is_priced": False}, "cost_within_bounds"),
+        ({"unit_price": None}, "cost_within_bounds"),
+        ({"promo_type": "Free"}, "cost_keys_are_unique"),
+        ({"usage_date": date(2024, 3, 2)}, "usage_is_charged_once"),
+        ({"charge": "storage"}, "usage_is_charged_once"),
+    ],
+)
+def test_a_check_finds_each_flaw(
+    flaw: dict[str, Any], check: str, charged: dict[str, list[dict[str, Any]]]
+) -> None:
+    rows = charged["cost_daily"]
+    position = only(rows, "quantity").index(1)
+    rows[position] |= flaw
+    assert failing(charged) == {check}
