@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from etl import __version__
 from etl.auth import TOKEN_HEADER, TOKEN_PATH, can_renew, token_request
 from etl.errors import Refused, ServiceUnavailable, UsageError
 from etl.page import BadPage
-from etl.redaction import redact, redact_text
+from etl.redaction import MASK, redact, redact_text
 from etl.settings import Settings
 
 log = logging.getLogger("demeter")
@@ -32,6 +32,9 @@ RETRIED = {408, 425, 429}
 WINDOW = re.compile(r"time:\s*\d+\s*(second|minute|hour)")
 WINDOW_SECONDS = {"second": 3.0, "minute": 20.0, "hour": 60.0}
 CHUNK_BYTES = 1 << 18
+SMALL_BYTES = 4096  # an error body is smaller, nearly every page larger
+SHORTEST_SECRET = 6  # what is shorter is likely to be a part of other words
+TOKEN_EXPIRED = "ModelArts.6401"  # noqa: S105 -- an error code
 
 
 class BadRequest(UsageError):
@@ -86,7 +89,7 @@ class Client:
     def _read_once(self, url: str, params: Mapping[str, str | int], read: Callable[[Answer], Read]) -> Read:
         token = self._current_token()
         answer = self._send("GET", url, {"X-Auth-Token": token}, params=params)
-        if answer.status == 401 and self._renew(token):
+        if _refuses_token(answer) and self._renew(token):
             answer = self._send("GET", url, {"X-Auth-Token": self._token}, params=params)
         _raise_for(answer)
         try:
@@ -164,13 +167,24 @@ class Client:
                 **parts,
             ) as response:
                 body = self._body(response)
-                return Answer(
-                    response.status_code, redact(body), response.headers, _date(response), len(body)
-                )
-        except (requests.exceptions.InvalidURL, requests.exceptions.SSLError) as error:
-            raise UsageError(f"{url} cannot be used: {redact_text(str(error))}") from None
+                kept = self._without_own_secrets(redact(body))
+                return Answer(response.status_code, kept, response.headers, _date(response), len(body))
+        except (requests.exceptions.InvalidHeader, UnicodeError):
+            raise UsageError(
+                "the token or a URL has characters that cannot be sent: look at DEMETER_TOKEN"
+            ) from None
         except requests.exceptions.RequestException as error:
+            if _is_for_good(error):
+                raise UsageError(f"{url} cannot be used: {redact_text(str(error))}") from None
             raise _Again(f"{urlsplit(url).hostname} did not answer: {_plainly(error)}") from None
+
+    def _without_own_secrets(self, body: bytes) -> bytes:
+        """The body without the credentials that it was asked for with, which errors may echo."""
+        for secret in (self._token, self.settings.token, self.settings.password):
+            if len(secret) >= SHORTEST_SECRET:
+                body = body.replace(secret.encode(), MASK)
+                body = body.replace(json.dumps(secret)[1:-1].encode(), MASK)
+        return body
 
     def _body(self, response: requests.Response) -> bytes:
         """The body; TooLarge past the limit, and given up when the run's time is over."""
@@ -210,13 +224,15 @@ class Client:
 def _raise_for(answer: Answer) -> None:
     """Raise what a status other than success means; see the error table of the API reference."""
     status = answer.status
+    said = "" if 200 <= status < 300 else _said(answer)
+    if _refuses_token(answer):
+        raise Refused(
+            f"the service refused the credentials ({status}){said}: get a new token, or check the user"
+        )
     if status < 300:
         return
-    said = _said(answer)
     if status in RETRIED or status >= 500:
         raise _Again(f"the service answered {status}{said}", _asked_to_wait(answer))
-    if status == 401:
-        raise Refused(f"the service refused the credentials (401){said}: get a new token, or check the user")
     if status == 403:
         raise Refused(f"the service forbids this (403){said}: the user needs modelarts:notebook:list")
     if status == 400:
@@ -226,6 +242,11 @@ def _raise_for(answer: Answer) -> None:
     if status < 400:
         raise UsageError(f"the endpoint redirects ({status}): set DEMETER_ENDPOINT to where it leads")
     raise UsageError(f"the service did not accept the request ({status}){said}")
+
+
+def _refuses_token(answer: Answer) -> bool:
+    """Whether the token is not good, or no longer; some gateways say so with status 200."""
+    return answer.status == 401 or (len(answer.body) < SMALL_BYTES and TOKEN_EXPIRED in _said(answer))
 
 
 def _said(answer: Answer) -> str:
@@ -246,13 +267,11 @@ def _said(answer: Answer) -> str:
 def _asked_to_wait(answer: Answer) -> float | None:
     """Seconds that the answer asks to wait: Retry-After in either form, or the throttling window."""
     value = answer.headers.get("Retry-After", "")
-    if value.isdigit():
+    if value.isdecimal():
         return float(value)
-    try:
-        wait: timedelta = parsedate_to_datetime(value) - answer.date
-        return max(0.0, wait.total_seconds())
-    except (TypeError, ValueError):
-        pass
+    until = _instant(value)
+    if until:
+        return max(0.0, (until - answer.date).total_seconds())
     window = WINDOW.search(answer.body.decode(errors="replace")) if answer.status == 429 else None
     return WINDOW_SECONDS[window.group(1)] if window else None
 
@@ -269,10 +288,23 @@ def _wait_seconds(state: tenacity.RetryCallState) -> float:
 
 def _date(response: requests.Response) -> datetime:
     """The service's clock: the Date header, or the local clock where there is none."""
+    return _instant(response.headers.get("Date", "")) or datetime.now(UTC)
+
+
+def _instant(text: str) -> datetime | None:
+    """The instant of an HTTP date in whichever of its forms, all of them UTC; None where it is none."""
     try:
-        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError):
-        return datetime.now(UTC)
+        found = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _is_for_good(error: requests.exceptions.RequestException) -> bool:
+    """Whether the URL or the certificate is at fault, not a connection that broke off."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "EOF" not in str(error)
+    return isinstance(error, requests.exceptions.InvalidURL)
 
 
 def _plainly(error: requests.exceptions.RequestException) -> str:
