@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,30 +19,25 @@ from support import Row, as_text, swept
 from etl import views
 from etl.dictionary import TABLES, all_columns, kept
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
+from etl.emulator.rows import Documents
 from etl.lake import Lake, schema
 
+FULL = json.loads((Path(__file__).with_name("golden") / "full" / "page.json").read_bytes())
+EVERYTHING = [json.dumps(each).encode() for each in FULL["instances"]]
 COMMITTED = [table.history or table.name for table in TABLES]
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """The lake after three sweeps of a fleet that changes, over midnight."""
+    """The lake after three sweeps of a fleet that changes, over midnight, and one of another project."""
     lake = Lake(tmp_path_factory.mktemp("readers") / "lake")
-    fleet = Fleet(
-        FleetSettings(
-            instances=40,
-            seed=5,
-            mean_idle_hours=1,
-            free_share=1.0,
-            pool_share=0.9,
-            failure_share=0.2,
-            delete_share=0.4,
-        )
-    )
+    fleet = Fleet(FleetSettings(instances=40, seed=5, mean_idle_hours=4, delete_share=0.4))
     with Emulator(fleet, clock=Clock.at("2026-10-12T14:00:00Z")) as service:
         for _ in range(3):
             assert swept(service, lake).verdict == "complete"
             service.clock.advance(seconds=6 * 3600)
+    with Emulator(fleets={"another-project": Documents(EVERYTHING)}) as service:
+        assert swept(service, lake).verdict == "complete"
     return lake
 
 
@@ -65,8 +62,8 @@ def in_order(table: pa.Table) -> list[dict[str, str]]:
     return as_text(rows)
 
 
-def test_the_fleet_gives_every_table_that_it_can_rows(own: dict[str, pa.Table]) -> None:
-    assert {name for name in COMMITTED if not own[name].num_rows} <= {"quarantine_history"}
+def test_the_lake_has_rows_in_every_table_and_of_every_change(own: dict[str, pa.Table]) -> None:
+    assert {name for name in COMMITTED if not own[name].num_rows} == set()
     changes = set(own["instance_history"]["change"].to_pylist())
     assert changes == {"new", "changed", "keyframe", "gone"}
 
@@ -129,7 +126,7 @@ def test_a_live_row_is_the_last_of_its_history(own: dict[str, pa.Table]) -> None
         last: dict[tuple[Any, ...], Row] = {}
         rows = own[table.history].to_pylist()
         for row in sorted(rows, key=lambda row: (row["observed_at"], row["sweep_id"])):
-            last[tuple(row[key] for key in table.keys)] = row
+            last[tuple(row[key] for key in ("project_id", *table.keys))] = row
         live = [row for row in last.values() if row["change"] != "gone"]
         names = [column.name for column in all_columns(table)]
         assert as_text({name: row[name] for name in names} for row in live) == as_text(
@@ -141,7 +138,7 @@ def test_history_has_no_gap_and_no_overlap(own: dict[str, pa.Table]) -> None:
     for table in kept():
         ends: dict[tuple[Any, ...], Any] = {}
         for row in sorted(own[table.history].to_pylist(), key=lambda row: row["observed_at"]):
-            key = tuple(row[name] for name in table.keys)
+            key = tuple(row[name] for name in ("project_id", *table.keys))
             assert key not in ends or ends[key] == row["valid_from"], (table.name, key)
             ends[key] = row["valid_to"]
         assert set(ends.values()) <= {None}, table.name
@@ -149,8 +146,6 @@ def test_history_has_no_gap_and_no_overlap(own: dict[str, pa.Table]) -> None:
 
 def test_a_lake_is_readable_where_it_was_copied_to(lake: Lake, tmp_path: Path) -> None:
     """By Delta and by demeter; only demeter.duckdb holds the old place until the next sweep."""
-    import shutil
-
     shutil.copytree(lake.path, tmp_path / "copy")
     with views.connect(Lake(tmp_path / "copy")) as connection:
         (count,) = connection.execute("select count(*) from instance_history").fetchone() or (0,)
