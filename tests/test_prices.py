@@ -305,7 +305,7 @@ def test_a_parquet_book_is_judged_by_its_rows(tmp_path: Path) -> None:
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "prices.parquet")
     with pytest.raises(
-        UsageError, match="mending: row 2 unit_price 'nan' is not a number.*; row 3 unit_price '-0.1' is neg"
+        UsageError, match=r"mending: row 2 unit_price 'nan' is not a number.*; row 3 unit_price '-0.1' is neg"
     ):
         prices.read(tmp_path / "prices.parquet")
     noon = [{**ROWS[0], "valid_from": datetime(2024, 1, 1, 12)}]  # noqa: DTZ001 (a file's own)

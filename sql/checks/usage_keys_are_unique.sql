@@ -1,4 +1,4 @@
--- Is a row of usage_daily the only one of its day, instance, SKU and what else splits a day?
+-- Is a row of usage_daily the only one of its day, instance, SKU and what splits a day?
 -- Grain: one row per key that has several.
 -- Severity: fail
 select

@@ -10,8 +10,10 @@ with timed as (
         cast(cast(round(running_us_min * 25 / 9) as bigint) as decimal(18, 0))
         * 0.0000000001
             as hours_min,
-        cast(cast(round(running_us * 25 / 9) as bigint) as decimal(18, 0)) * 0.0000000001
-            as hours,
+        cast(
+            cast(cast(round(running_us * 25 / 9) as bigint) as decimal(18, 0))
+            * 0.0000000001 as decimal(18, 10)
+        ) as hours,
         cast(cast(round(running_us_max * 25 / 9) as bigint) as decimal(18, 0))
         * 0.0000000001
             as hours_max,
@@ -47,7 +49,10 @@ charged as (
         memory_bytes,
         try_cast(cast(hours_min as decimal(18, 10)) * ratio as decimal(17, 10))
             as quantity_min,
-        try_cast(cast(hours as decimal(18, 10)) * ratio as decimal(17, 10)) as quantity,
+        case
+            when hours_max * ratio <= 9999999 then cast(hours * ratio as decimal(17, 10))
+        end
+            as quantity,
         try_cast(cast(hours_max as decimal(18, 10)) * ratio as decimal(17, 10))
             as quantity_max,
         is_complete
@@ -72,9 +77,9 @@ charged as (
         cast(null as bigint) as accelerator_count,
         cast(null as bigint) as cpu_count,
         cast(null as bigint) as memory_bytes,
-        try_cast(quantity_min as decimal(17, 10)) as quantity_min,
-        try_cast(quantity as decimal(17, 10)) as quantity,
-        try_cast(quantity_max as decimal(17, 10)) as quantity_max,
+        cast(quantity_min as decimal(17, 10)) as quantity_min,
+        cast(quantity as decimal(17, 10)) as quantity,
+        cast(quantity_max as decimal(17, 10)) as quantity_max,
         is_complete
     from storage_daily
 ),
@@ -147,12 +152,12 @@ select
     cast(quantity_min as decimal(20, 10)) as quantity_min,
     cast(quantity as decimal(20, 10)) as quantity,
     cast(quantity_max as decimal(20, 10)) as quantity_max,
-    try_cast(quantity * unit_price as decimal(32, 22)) as list_cost,
-    try_cast(quantity_min * billed_unit_price as decimal(32, 22)) as billed_cost_min,
-    try_cast(quantity * billed_unit_price as decimal(32, 22)) as billed_cost,
-    try_cast(quantity_max * billed_unit_price as decimal(32, 22)) as billed_cost_max,
+    cast(quantity * unit_price as decimal(37, 22)) as list_cost,
+    cast(quantity_min * billed_unit_price as decimal(37, 22)) as billed_cost_min,
+    cast(quantity * billed_unit_price as decimal(37, 22)) as billed_cost,
+    cast(quantity_max * billed_unit_price as decimal(37, 22)) as billed_cost_max,
     is_dedicated,
     is_waived,
-    try_cast(quantity * unit_price as decimal(32, 22)) is not null as is_priced,
+    quantity * unit_price is not null as is_priced,
     is_complete
 from billed

@@ -182,7 +182,7 @@ select
     prices_daily.exchange_rate,
     prices_daily.unit_price,
     cast(measured.quantity as decimal(20, 10)) as quantity,
-    try_cast(measured.quantity * prices_daily.unit_price as decimal(32, 22)) as cost,
+    cast(measured.quantity * prices_daily.unit_price as decimal(37, 22)) as cost,
     coalesce(measured.weight_us, 0) as weight_us,
     measured.instance_id is null as is_idle,
     prices_daily.unit_price is not null as is_priced,

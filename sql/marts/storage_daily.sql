@@ -126,9 +126,9 @@ measured as (
         ai_project_id,
         volume,
         max(size_bytes) as size_bytes,
-        case when count(*) = count(min_gb) then sum(min_gb * min_hours) end
+        case when count(*) = count(max_gb) then sum(min_gb * min_hours) end
             as quantity_min,
-        case when count(*) = count(size_gb) then sum(size_gb * kept_hours) end
+        case when count(*) = count(max_gb) then sum(size_gb * kept_hours) end
             as quantity,
         case when count(*) = count(max_gb) then sum(max_gb * max_hours) end
             as quantity_max
@@ -157,9 +157,24 @@ select
     measured.volume,
     named.sku,
     measured.size_bytes,
-    try_cast(measured.quantity_min as decimal(20, 10)) as quantity_min,
-    try_cast(measured.quantity as decimal(20, 10)) as quantity,
-    try_cast(measured.quantity_max as decimal(20, 10)) as quantity_max,
+    case
+        when
+            measured.quantity_max <= 9999999
+            then cast(measured.quantity_min as decimal(20, 10))
+    end
+        as quantity_min,
+    case
+        when
+            measured.quantity_max <= 9999999
+            then cast(measured.quantity as decimal(20, 10))
+    end
+        as quantity,
+    case
+        when
+            measured.quantity_max <= 9999999
+            then cast(measured.quantity_max as decimal(20, 10))
+    end
+        as quantity_max,
     coalesce(
         metered.first_us <= measured.day_from_us
         and metered.last_us >= measured.day_to_us,

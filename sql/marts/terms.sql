@@ -1,5 +1,5 @@
 -- On which terms was a flavor offered, and what was in it, at what time?
--- Grain: one row per flavor and stretch of time; the first one holds for the time before it too.
+-- Grain: one row per flavor and stretch of time; the first holds for the time before too.
 with billed as (
     select
         project_id,

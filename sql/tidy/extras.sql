@@ -1,5 +1,5 @@
 -- What does the service send that the reference does not have?
--- Grain: one field that the reference does not have, of one instance, for each document that has it.
+-- Grain: one field that the reference does not have, for each document that has it.
 select
     document_id,
     instance_id,

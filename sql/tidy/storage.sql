@@ -1,4 +1,4 @@
--- Which volumes does an instance have? A size without a unit is in GB, as the console has it.
+-- Which volumes does an instance have? A size without a unit is in GB, as in the console.
 -- Grain: one volume of an instance, for each document that has it.
 select
     document_id,
