@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs lock upgrade test-duckdb15 test-lowest test-focus wheel test-all clean
+.PHONY: help demo test lint format docs bench lock upgrade test-duckdb15 test-lowest test-focus wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -49,6 +49,9 @@ format: .venv/ready ## Put Python and SQL into their format
 
 docs: .venv/ready ## Write docs/reference.md anew from the code
 	$(BIN)/python docs/generate.py
+
+bench: .venv/ready ## Measure the meter against the truth, into docs/metering.md (minutes)
+	$(BIN)/python -m bench.meter
 
 test-duckdb15: .venv-duckdb15/ready ## Run the tests on DuckDB 1.5, the line before the default
 	.venv-duckdb15/bin/python $(PYTEST) $(ARGS)

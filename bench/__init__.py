@@ -1,0 +1,1 @@
+"""Benchmarks: how near the meter comes to the truth of emulated fleets."""
