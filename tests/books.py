@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl import focus, marts
+from etl import days, focus, marts
 from etl.dictionary import table
 from etl.lake import Lake, schema
 from etl.settings import Settings
@@ -23,6 +23,7 @@ from etl.settings import Settings
 Row = dict[str, Any]
 
 ZONE = "Asia/Shanghai"
+HOUR_US = 3_600_000_000
 TEXT, WHOLE, TRUTH, DAY = pa.string(), pa.int64(), pa.bool_(), pa.date32()
 PRICE, QUANTITY, COST = pa.decimal128(20, 12), pa.decimal128(20, 10), pa.decimal128(32, 22)
 KEYS = {
@@ -49,7 +50,14 @@ USAGE_DAILY = pa.schema(
         "is_complete": TRUTH,
     }
 )
-COVERAGE = pa.schema({"usage_date": DAY, "project_id": TEXT})
+COVERAGE = pa.schema({"usage_date": DAY, "project_id": TEXT, "metered_seconds": SECONDS})
+HOURLY = {name: kind for name, kind in KEYS.items() if name != "usage_date"}
+USAGE_HOURLY = pa.schema(
+    {
+        **{"usage_date": DAY, "hour_from_us": WHOLE, "hour_of_day": WHOLE, **HOURLY},
+        **{"running_us_min": WHOLE, "running_us": WHOLE, "running_us_max": WHOLE},
+    }
+)
 
 
 def charge(
@@ -86,6 +94,14 @@ def disk(day: date = date(2026, 10, 1), **others: Any) -> Row:
     return charge(day, hours="120", price="0.0014", sku="modelarts.storage.volume", **kept, **others)
 
 
+def hour(of: Row, hour: int, minutes: float, least: float | None = None, most: float | None = None) -> Row:
+    """The row of usage_hourly that says how many minutes of an hour of its day a charge comes from."""
+    begin = days.begins_us(of["usage_date"], days.zone(ZONE)) + hour * HOUR_US
+    told = {"running_us_min": least, "running_us": minutes, "running_us_max": most}
+    spans = {name: int((minutes if told[name] is None else told[name]) * 60_000_000) for name in told}
+    return {**of, "hour_from_us": begin, "hour_of_day": hour, **spans}
+
+
 def seen(name: str, at: str, /, **values: Any) -> tuple[str, Row]:
     """A row of a tidy table, as a sweep at that time wrote it."""
     observed = datetime.fromisoformat(at).replace(tzinfo=UTC)
@@ -106,14 +122,24 @@ class Books:
         for name, row in rows:
             self.lake.append(name, tidy(name, row))
 
-    def keep(self, charges: Iterable[Row], *, until: date, since: date = date(2026, 8, 1)) -> None:
-        """Publish these costs, and that the project was metered from one day to another."""
+    def keep(
+        self,
+        charges: Iterable[Row],
+        *,
+        until: date,
+        since: date = date(2026, 8, 1),
+        hours: Iterable[Row] = (),
+    ) -> None:
+        """Publish these costs and hours, and that the project was metered from one day to another."""
         rows = list(charges)
         used = [row for row in rows if row["charge"] == "compute"]
-        covered = [{"usage_date": day, "project_id": "project"} for day in (since, until)]
+        covered = [
+            {"usage_date": day, "project_id": "project", "metered_seconds": 86400} for day in (since, until)
+        ]
         tables = {
             "cost_daily": (rows, COST_DAILY),
             "usage_daily": (used, USAGE_DAILY),
+            "usage_hourly": (list(hours), USAGE_HOURLY),
             "coverage": (covered, COVERAGE),
         }
         versions = {

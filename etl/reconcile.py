@@ -1,0 +1,75 @@
+"""Line up a bill that a user brings with what was metered, instance by instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from etl import bill, days, marts, sqlfiles, views
+from etl.errors import UsageError
+from etl.lake import Lake
+from etl.settings import Settings
+
+# A bill of more days than that has a date in it that is wrong.
+LONGEST = timedelta(3660)
+
+
+def reconcile(
+    lake: Lake,
+    settings: Settings,
+    path: Path,
+    columns: Mapping[str, str] | None = None,
+    currency: str | None = None,
+) -> pa.Table:
+    """What the bill and the lake each say of a resource in a period, and whether they agree.
+
+    `status` is `within bounds`, `outside bounds`, `only theirs`, `only ours`, `unpriced` or `other
+    currency`. `columns` and `currency` are those of `etl.bill.read`. UsageError where the bill cannot
+    be read, or where there are no costs to compare.
+    """
+    lake.check()
+    zone = days.zone(settings.tz)
+    lines = bill.read(path, zone, columns, currency)
+    built = marts.published(lake)
+    if built is None or "cost_daily" not in built.versions:
+        raise UsageError("there are no costs in this lake: run `demeter build` first")
+    first, last = pc.min(lines["from_us"]).as_py(), pc.max(lines["to_us"]).as_py()
+    span = days.day_of(first, zone), days.day_of(last, zone)
+    if span[1] - span[0] > LONGEST:
+        raise UsageError(f"the bill {path} goes from {span[0]} to {span[1]}: mend its dates")
+    with views.unlocked(lake) as connection:
+        known = _known(connection, span)
+        for name, rows in (
+            ("bill", lines),
+            ("days", days.days(*known, zone)),
+            ("hours", days.hours(*span, zone)),
+        ):
+            connection.register(name, rows)
+        connection.execute(
+            f"create temp table billed_periods as {sqlfiles.text('exports', 'billed_periods')}"
+        )
+        return connection.sql(sqlfiles.text("exports", "reconciliation")).to_arrow_table()
+
+
+def _known(connection: duckdb.DuckDBPyConnection, span: tuple[date, date]) -> tuple[date, date]:
+    """The days of the bill and of all that was metered."""
+    [(first, last)] = connection.execute("select min(usage_date), max(usage_date) from coverage").fetchall()
+    return min(span[0], first or span[0]), max(span[1], last or span[1])
+
+
+def totals(found: pa.Table) -> pa.Table:
+    """What a reconciliation comes to: rows, their amounts and ours, by currency and status."""
+    with duckdb.connect() as connection:
+        connection.register("found", found)
+        return connection.sql("""
+            select
+                currency, status, count(*) as row_count, sum(line_count)::bigint as line_count,
+                sum(billed_amount) as billed_amount, sum(cost_min) as cost_min, sum(cost) as cost,
+                sum(cost_max) as cost_max, sum(difference) as difference
+            from found group by all order by all
+        """).to_arrow_table()
