@@ -161,6 +161,8 @@ def test_a_price_of_zero_is_a_price(tmp_path: Path) -> None:
         ({"billing_flavor": None, "billing_ratio": None}, "1.5"),
         ({"billing_flavor": "card", "billing_ratio": None}, None),
         ({"billing_flavor": "card", "billing_ratio": -1}, None),
+        ({"billing_flavor": "card", "billing_ratio": 99_999}, "149998.5"),
+        ({"billing_flavor": "card", "billing_ratio": 100_000}, None),
         ({"billing_flavor": "card", "billing_ratio": 2**62}, None),
     ],
 )

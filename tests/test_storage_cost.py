@@ -193,6 +193,12 @@ def test_a_size_that_is_not_known_is_unpriced_and_not_free(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("size", [2**63 - 1, 500_000 * GB])
+def test_a_size_that_no_disk_has_is_unpriced(size: int) -> None:
+    sweeps = [Sweep(at(0), {}), Sweep(at(24), {"DE-1": Listed(sizes={0: size}, created_at=at(0))})]
+    assert gb_hours(sweeps) == [(1, None, None, None)]
+
+
 @pytest.mark.parametrize("volume_type", ["obs", "efs", "obsfs"])
 def test_only_evs_volumes_cost(volume_type: str) -> None:
     sweeps = [Sweep(at(0), {}), Sweep(at(2), {"DE-1": Listed(type=volume_type, created_at=at(0))})]

@@ -8,22 +8,16 @@ with timed as (
         usage_daily.*,
         -- To ten decimals, of which a microsecond is 25 / 9: so none lies halfway.
         cast(cast(round(running_us_min * 25 / 9) as bigint) as decimal(18, 0))
-        * 0.0000000001
-            as hours_min,
-        cast(
-            cast(cast(round(running_us * 25 / 9) as bigint) as decimal(18, 0))
-            * 0.0000000001 as decimal(18, 10)
-        ) as hours,
+        * 0.0000000001 as hours_min,
+        cast(cast(round(running_us * 25 / 9) as bigint) as decimal(18, 0))
+        * 0.0000000001 as hours,
         cast(cast(round(running_us_max * 25 / 9) as bigint) as decimal(18, 0))
-        * 0.0000000001
-            as hours_max,
-        cast(
-            case
-                when billing_flavor is null then 1
-                when billing_ratio >= 0 then billing_ratio
-            end
-            as decimal(19, 0)
-        ) as ratio
+        * 0.0000000001 as hours_max,
+        case
+            when billing_flavor is null then 1
+            -- Beyond it is no ratio, and its product would not fit.
+            when billing_ratio between 0 and 99999 then billing_ratio
+        end as ratio
     from usage_daily
 ),
 
@@ -47,14 +41,9 @@ charged as (
         accelerator_count,
         cpu_count,
         memory_bytes,
-        try_cast(cast(hours_min as decimal(18, 10)) * ratio as decimal(17, 10))
-            as quantity_min,
-        case
-            when hours_max * ratio <= 9999999 then cast(hours * ratio as decimal(17, 10))
-        end
-            as quantity,
-        try_cast(cast(hours_max as decimal(18, 10)) * ratio as decimal(17, 10))
-            as quantity_max,
+        cast(hours_min * cast(ratio as decimal(6, 0)) as decimal(17, 10)) as quantity_min,
+        cast(hours * cast(ratio as decimal(6, 0)) as decimal(17, 10)) as quantity,
+        cast(hours_max * cast(ratio as decimal(6, 0)) as decimal(17, 10)) as quantity_max,
         is_complete
     from timed
     union all
