@@ -182,8 +182,9 @@ class Client:
         """The body without the credentials that it was asked for with, which errors may echo."""
         for secret in (self._token, self.settings.token, self.settings.password):
             if len(secret) >= SHORTEST_SECRET:
-                body = body.replace(secret.encode(), MASK)
-                body = body.replace(json.dumps(secret)[1:-1].encode(), MASK)
+                in_json = (json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+                for form in (secret, *in_json):
+                    body = body.replace(form.encode(), MASK)
         return body
 
     def _body(self, response: requests.Response) -> bytes:

@@ -98,7 +98,6 @@ class _Listing:
             known = [position for position, each in enumerate(page.ids) if each in walk.ids]
             walk.take(page, walk.covered - 1 - max(known, default=-1), len(page.ids))
             self.served = max(self.served, min(len(page.ids), self.limit))
-        walk.ended = False
         return walk
 
     def to_the_end(self, walk: Walk) -> None:
@@ -109,7 +108,7 @@ class _Listing:
         patience = 4 * (self.outcome.total_count_first or 0) + 100 * self.limit
         while walk.covered < walk.total_count or not walk.ended:
             if walk.covered >= walk.total_count and not self._last_window(walk.total_count):
-                walk.chained = False  # pages too small to end before their limit
+                walk.chained = False  # the pages are too small to prove the end
                 break
             self._go_on(walk)
             if self.stale == TRIES:

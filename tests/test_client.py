@@ -418,6 +418,17 @@ def test_no_credential_is_in_an_error_or_a_log_line(
     assert PASSWORD not in told
 
 
+@pytest.mark.parametrize("encode", [str, json.dumps, lambda text: json.dumps(text, ensure_ascii=False)])
+def test_no_credential_is_in_a_body_in_whatever_form(
+    service: Emulator, clock: Time, encode: Callable[[str], str]
+) -> None:
+    password = 'pässwörd "with" all'
+    service.faults.fail_next = [Given(200, f"<p>{encode(password)} {encode(TOKEN)}</p>".encode())]
+    client = client_of(service, clock, token=TOKEN, password=password)
+    body = ask(client, lambda answer: answer.body.decode())
+    assert body.replace('"', "") == "<p>[redacted] [redacted]</p>"
+
+
 def test_no_credential_is_in_the_log_of_a_page_that_echoes_it(
     service: Emulator, clock: Time, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -212,7 +212,9 @@ def test_a_listing_that_lost_most_of_its_rows_in_between_is_complete() -> None:
             del service.rows[100:600]
 
     service = Service(names(1000), drift=act)
-    assert verdict(service, 100) == "complete"
+    outcome, kept = listed(service, 100)
+    assert (outcome.verdict, outcome.pass_count) == ("complete", 1)
+    assert service.throughout <= ids(kept)
 
 
 @pytest.mark.parametrize("refuses", [False, True])
@@ -341,6 +343,7 @@ def test_a_total_that_lags_behind_the_rows_is_not_believed(lag: int) -> None:
     service = Service(names(400), total_count=lambda total, listed: max(0, total - lag))
     outcome, kept = listed(service, 100, ALL_AT_ONCE)
     assert outcome.verdict == "incomplete" or ids(kept) >= service.throughout
+    assert len(service.asked) < 40
 
 
 def test_a_total_above_what_is_there_is_incomplete() -> None:
@@ -375,6 +378,16 @@ def test_ties_that_change_places_lose_nothing(group: int, seed: int) -> None:
 def test_an_order_of_chance_that_loses_rows_as_it_loses_others_is_incomplete(seed: int) -> None:
     service = Service(names(400), shuffles=swapped_ties(400, seed), drift=deleting(5, "anywhere"))
     verdict(service, 100)
+
+
+@pytest.mark.parametrize("place", [0, 40])
+def test_a_row_that_moves_behind_the_walk_is_missed_by_the_count(place: int) -> None:
+    def act(service: Service) -> None:
+        if service.answers == 3:
+            service.rows.insert(place, service.rows.pop(200))
+
+    service = Service(names(300), drift=act)
+    assert verdict(service, 50) == "complete"
 
 
 def test_two_equal_walks_that_both_skip_a_row_prove_nothing() -> None:
@@ -470,6 +483,12 @@ def test_a_resumed_walk_does_not_take_a_cap_for_the_end() -> None:
     assert verdict(service, 8, begun=begun) == "complete"
 
 
+def test_begun_pages_that_seem_to_reach_the_end_do_not_prove_it() -> None:
+    pages = [(("a", "b", "c"), 8), (("c", "d", "e"), 6), (("e", "f", "g"), 6)]
+    begun = [Page("", rows, total, NOON) for rows, total in pages]
+    assert verdict(Service(["c", "d", "e", "f", "g", "h"]), 3, begun=begun) == "complete"
+
+
 # The universal claim.
 
 OPERATIONS = st.tuples(st.sampled_from(["insert", "delete", "delete"]), st.integers(0, 60))
@@ -554,3 +573,17 @@ def test_what_a_page_repeats_is_accounted_for_once() -> None:
     assert (walk.accounted, walk.covered, walk.chained, walk.ended) == (4, 4, True, False)
     walk.take(Page("", (None, "c"), 6, NOON), 4, 4, served=4)
     assert (walk.accounted, walk.covered, walk.chained, walk.ended) == (6, 6, False, True)
+
+
+def test_rows_that_an_answer_adds_to_what_it_counts_account_for_nothing() -> None:
+    walk = Walk()
+    walk.take(Page("", ("a", "b", "a", "b"), 6, NOON), 0, 2)
+    assert (walk.accounted, walk.covered) == (2, 2)
+
+
+def test_an_unusable_row_is_counted_once_where_the_walk_went_back() -> None:
+    walk = Walk()
+    walk.take(Page("", ("a", "b", "c", None), 9, NOON), 0, 4)
+    walk.take(Page("", ("b", "c"), 9, NOON), 1, 2)
+    walk.take(Page("", ("c", None, "d"), 9, NOON), 2, 3)
+    assert (walk.accounted, walk.covered) == (5, 5)
