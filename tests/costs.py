@@ -120,7 +120,7 @@ def used(hours: float = 1, day: int = 1, **others: Any) -> Row:
 class Listed:
     """An instance as a sweep lists it; sizes in bytes, by volume, of type evs unless told otherwise."""
 
-    status: str = "RUNNING"
+    status: str | None = "RUNNING"
     sizes: Mapping[int, int | None] = field(default_factory=lambda: {0: 5_000_000_000})
     type: str = "evs"
     created_at: datetime | None = None

@@ -152,6 +152,11 @@ def test_what_failed_to_be_created_may_never_have_had_a_disk() -> None:
     assert gb_hours([Sweep(at(0), {}), Sweep(at(2), failed), Sweep(at(4), failed)]) == [(1, 0, 3, 3)]
 
 
+def test_an_instance_of_unknown_status_is_there() -> None:
+    listed = {"DE-1": Listed(status=None, sizes={0: GB}, created_at=at(1))}
+    assert gb_hours([Sweep(at(0), {}), Sweep(at(2), listed), Sweep(at(4), listed)]) == [(1, 3, 3, 3)]
+
+
 def test_without_created_at_it_came_somewhere_between_two_sweeps() -> None:
     listed = {"DE-1": Listed(sizes={0: GB})}
     assert gb_hours([Sweep(at(0), {}), Sweep(at(4), listed), Sweep(at(5), listed)]) == [(1, 1, 3, 5)]
