@@ -269,6 +269,10 @@ CASES = {
         document(104, **stop(duration=2**63 - 1, stop_timestamp=1760227200000)),
         {"auto_stop_seconds": 2**63 - 1, "stop_at": "2025-10-12T00:00:00.000Z"},
     ),
+    "a-size-that-fits-and-overflows-in-bytes": Case(
+        document(151, spec={"storage": {"type": "evs", "location": {"volume_size": 2**63 - 1}}}),
+        rows={"storage": [{"instance_id": document(151)["id"], "size": 2**63 - 1, "size_bytes": None}]},
+    ),
     "a-flag-where-a-number-is-due": duration(105, True, None),
     "a-word-where-a-number-is-due": duration(106, "an hour", None),
     "a-list-where-a-number-is-due": duration(107, [3600], None),
