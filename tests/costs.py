@@ -204,6 +204,7 @@ def worked_out(
     *,
     book: pa.Table | None = None,
     rates: pa.Table | None = None,
+    first: date = DAY,
     days_count: int = 5,
     zone: str = "UTC",
     region: str | None = None,
@@ -223,7 +224,7 @@ def worked_out(
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'; set threads = 1")
         connection.execute(MACROS)
-        span = (DAY, DAY + timedelta(days_count - 1))
+        span = (first, first + timedelta(days_count - 1))
         _keep(connection, "days", days.days(*span, ZoneInfo(zone)))
         _keep(connection, "prices", prices.empty() if book is None else book)
         _keep(connection, "exchange_rates", prices.empty_rates() if rates is None else rates)

@@ -457,3 +457,30 @@ def test_a_check_finds_each_flaw(
     position = only(rows, "quantity").index(1)
     rows[position] |= flaw
     assert failing(charged) == {check}
+
+
+def test_the_example_in_the_documentation_is_worked_out_right(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "prices.md").read_text(encoding="utf-8")
+    example = tmp_path / "example.csv"
+    example.write_text(page.split("```csv\n")[1].split("```")[0], encoding="utf-8")
+    terms = {"sku": "modelarts.kat1.xlarge", "billing_flavor": "modelarts.kat1.xlarge", "billing_ratio": 8}
+    rows = worked_out(
+        "cost_daily",
+        book=prices.read(example),
+        region="cn-north-4",
+        first=date(2025, 6, 30),
+        usage_daily=[
+            used(1.5, **terms) | {"usage_date": date(2025, 6, 30)},
+            used(1 + 1 / 3, **terms) | {"usage_date": date(2025, 7, 1)},
+        ],
+    )
+    told = [
+        f"| {day} | {row['quantity'] / 8:.10f} | {row['quantity']} | {row['unit_price']:.2f} | "
+        f"{row['list_cost'].normalize():f} |"
+        for day, row in zip(("June 30", "July 1"), rows, strict=True)
+    ]
+    assert told == [
+        "| June 30 | 1.5000000000 | 12.0000000000 | 12.50 | 150 |",
+        "| July 1 | 1.3333333333 | 10.6666666664 | 11.80 | 125.86666666352 |",
+    ]
+    assert all(line in page for line in told)

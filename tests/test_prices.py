@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -420,3 +421,10 @@ def test_exchange_rates_that_cannot_be_are_refused(tmp_path: Path) -> None:
         "line 4 rate '0.00000000001' has more than 10 decimals",
         "line 6 overlaps line 5: both are valid from 2024-01-01 on",
     ]
+
+
+def test_the_examples_in_the_documentation_are_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "prices.md").read_text(encoding="utf-8")
+    prices_example, rates_example = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
+    assert prices.read(written(tmp_path, prices_example)).num_rows == 6
+    assert prices.read_rates(written(tmp_path, rates_example)).num_rows == 2
