@@ -179,6 +179,63 @@ def explain(given: dict[str, Any], /, instance_id: str, day: datetime, tz: str |
 
 
 @main.command()
+@click.argument("what", type=click.Choice(["focus"]))
+@click.option("--month", required=True, metavar="YYYY-MM", help="Month of the billing time zone.")
+@click.option(
+    "--focus-version",
+    type=click.Choice(["1.2", "1.4"]),
+    default="1.2",
+    show_default=True,
+    help="Its columns.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=".", help="Directory to write to.")
+@click.option("--tz", help="Billing time zone (DEMETER_TZ).")
+@click.pass_obj
+def export(given: dict[str, Any], /, what: str, tz: str | None, **which: Any) -> None:
+    """Write what was charged in a month as FOCUS cost and usage data, for other programs to read.
+
+    Prints the names of the files: Parquet, CSV and their metadata. What has no price is left out, and told.
+
+    \b
+    demeter export focus --month 2026-10 -o costs
+    """
+    from etl import focus
+
+    found = focus.export(_lake(given), _settings(given, tz=tz), **which)
+    click.echo("\n".join(map(str, found.paths)))
+    click.echo("\n".join(focus.remarks(which["month"], found.content)), err=True)
+
+
+@main.command()
+@click.argument("bill", type=click.Path(path_type=Path))
+@click.option("--column", "columns", multiple=True, metavar="FIELD=NAME", help="Header of a field.")
+@click.option("--currency", help="Currency of a bill that has no column for it.")
+@click.option("--tz", help="Billing time zone (DEMETER_TZ).")
+@AS_FORMAT
+@TO_FILE
+@click.pass_obj
+def reconcile(
+    given: dict[str, Any], /, tz: str | None, format: str | None, output: Path | None, **told: Any
+) -> None:
+    """Line BILL, a CSV, up with what was metered: what agrees within the bounds, and what does not.
+
+    Its columns are resource_id, period_start, period_end, amount and currency; the names that bills of
+    the service and FOCUS give them are known too. Totals go to standard error.
+
+    \b
+    demeter reconcile october.csv
+    demeter reconcile october.csv --column "amount=Amount due (net)" -o october.parquet
+    """
+    from etl import reconcile as reconciliation
+    from etl import render
+
+    found = reconciliation.reconcile(_lake(given), _settings(given, tz=tz), **told)
+    render.write(found, format_of(format, output), output)
+    totals = render.render(reconciliation.totals(found), "table")
+    click.echo(b"".join(totals), nl=False, err=True)
+
+
+@main.command()
 @click.argument("name", required=False)
 @AS_FORMAT
 @TO_FILE

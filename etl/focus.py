@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -62,22 +62,36 @@ class Export:
     content: Content
 
 
-def export(lake: Lake, settings: Settings, month: str, directory: Path, version: str = "1.2") -> Export:
+def export(lake: Lake, settings: Settings, month: str, output: Path, focus_version: str = "1.2") -> Export:
     """Write the FOCUS rows of a month such as 2026-10: Parquet, CSV and their metadata.
 
     UsageError where the month or the version is none, or where there is no cost to export.
     """
     lake.check()
     first = _first_day(month)
-    if version not in VERSIONS:
-        raise UsageError(f"there is no FOCUS version {version!r} here: give one of {', '.join(VERSIONS)}")
+    if focus_version not in VERSIONS:
+        raise UsageError(f"there is no FOCUS {focus_version!r} here: give one of {', '.join(VERSIONS)}")
     with lake.lock("exports", wait=True), views.unlocked(lake) as connection:
         if first in closed_months(lake):
             content = _as_closed(connection, lake, first)
         else:
             content = _as_known(connection, lake, settings, first)
-        written = Delivery("delivered", version, month, asdict(content))
-        return Export(delivery.write(connection, written, directory, _folder(lake) / "schemas"), content)
+        written = Delivery("delivered", focus_version, month, asdict(content))
+        return Export(delivery.write(connection, written, output, _folder(lake) / "schemas"), content)
+
+
+def remarks(month: str, content: Content) -> Iterator[str]:
+    """What a reader of an export has to know, a line each."""
+    charges = f"{content.row_count} charges, {content.correction_count} of them corrections of earlier months"
+    if content.is_closed:
+        yield f"{month} is closed, with {charges}: what turns out otherwise comes as corrections later"
+    else:
+        yield f"{month} is open, with {charges}: the next export of it replaces these files"
+    for each in content.unpriced:
+        yield (
+            f"left out for want of a price: {each.charge_count} charges of {each.sku or 'no SKU'} "
+            f"({each.charge}) on {each.day_count} days"
+        )
 
 
 def closed_months(lake: Lake) -> list[date]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl import bill, days, marts, sqlfiles, views
+from etl import days, marts, sqlfiles, views
+from etl.bill import HEADERS, read
 from etl.errors import UsageError
 from etl.lake import Lake
 from etl.settings import Settings
@@ -22,26 +23,26 @@ LONGEST = timedelta(3660)
 def reconcile(
     lake: Lake,
     settings: Settings,
-    path: Path,
-    columns: Mapping[str, str] | None = None,
+    bill: Path,
+    columns: Sequence[str] = (),
     currency: str | None = None,
 ) -> pa.Table:
     """What the bill and the lake each say of a resource in a period, and whether they agree.
 
     `status` is `within bounds`, `outside bounds`, `only theirs`, `only ours`, `unpriced` or `other
-    currency`. `columns` and `currency` are those of `etl.bill.read`. UsageError where the bill cannot
-    be read, or where there are no costs to compare.
+    currency`. `columns` are headers of the bill, such as amount=Net; `currency` is that of a bill without
+    a column for it. UsageError where the bill cannot be read, or there are no costs to compare it with.
     """
     lake.check()
     zone = days.zone(settings.tz)
-    lines = bill.read(path, zone, columns, currency)
+    lines = read(bill, zone, columns_of(columns), currency)
     built = marts.published(lake)
     if built is None or "cost_daily" not in built.versions:
         raise UsageError("there are no costs in this lake: run `demeter build` first")
     first, last = pc.min(lines["from_us"]).as_py(), pc.max(lines["to_us"]).as_py()
     span = days.day_of(first, zone), days.day_of(last, zone)
     if span[1] - span[0] > LONGEST:
-        raise UsageError(f"the bill {path} goes from {span[0]} to {span[1]}: mend its dates")
+        raise UsageError(f"the bill {bill} goes from {span[0]} to {span[1]}: mend its dates")
     with views.unlocked(lake) as connection:
         known = _known(connection, span)
         for name, rows in (
@@ -54,6 +55,17 @@ def reconcile(
             f"create temp table billed_periods as {sqlfiles.text('exports', 'billed_periods')}"
         )
         return connection.sql(sqlfiles.text("exports", "reconciliation")).to_arrow_table()
+
+
+def columns_of(options: Sequence[str]) -> dict[str, str]:
+    """The headers that options such as amount=Net name for fields; UsageError where one names no field."""
+    named = {}
+    for option in options:
+        field, _, header = option.partition("=")
+        if field not in HEADERS or not header:
+            raise UsageError(f"--column {option!r} is not FIELD=NAME: the fields are {', '.join(HEADERS)}")
+        named[field] = header
+    return named
 
 
 def _known(connection: duckdb.DuckDBPyConnection, span: tuple[date, date]) -> tuple[date, date]:

@@ -237,10 +237,16 @@ def test_headers_are_known_by_the_names_that_bills_give_them(books: Books, heade
 def test_other_headers_can_be_named_and_other_columns_are_left_alone(books: Books) -> None:
     books.keep([charge(price="2")], until=date(2026, 10, 5))
     header = "Instance,Region,period_start,period_end,Net,amount"
-    columns = {"resource_id": "instance", "amount": "Net"}
+    columns = ("resource_id=instance", "amount=Net")
     line = "DE-1,cn-north-4,2026-10-01,2026-10-02,2,9"
     [row] = compared(books, line, header=header, columns=columns, currency="CNY")
     assert (row["status"], row["billed_amount"]) == ("within bounds", 2)
+
+
+@pytest.mark.parametrize("option", ["amount", "amount=", "sum=Net"])
+def test_a_header_for_no_field_is_refused(books: Books, option: str) -> None:
+    with pytest.raises(UsageError, match=r"is not FIELD=NAME"):
+        compared(books, "DE-1,2026-10-01,2026-10-02,1,CNY", columns=[option])
 
 
 def moments(*lines: str, header: str = HEADER, path: Path) -> list[tuple[datetime, datetime]]:
