@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,8 +21,11 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from validate_focus import judge
 
-from etl import focus, prices
+from etl import demo, focus, prices, views
+from etl.build import build
 from etl.errors import UsageError
+from etl.lake import Lake
+from etl.settings import Settings
 
 
 @pytest.fixture
@@ -36,7 +40,9 @@ SEEN = (
     seen("provisions", "2026-09-30T10:00", profile_id="p-1", image_name="mul-kernel", image_tag="3.1"),
     seen("users", "2026-09-30T10:00", user_id="u-ann", user_name="ann"),
     seen("pools", "2026-09-30T10:00", pool_id="pool-1", type="USER_DEFINED"),
-    seen("flavors", "2026-09-30T10:00", flavor="gpu.4", gpu_count=4, accelerator_kind="V100"),
+    seen("flavors", "2026-09-30T10:00", flavor="gpu.4", gpu_count=3, cpu_count=8, memory_bytes=64 * 2**30),
+    seen("flavors", "2026-10-02T10:00", flavor="gpu.4", gpu_count=4, cpu_count=8, accelerator_kind="V100"),
+    seen("flavors", "2026-10-02T10:00", flavor="npu.1", npu_count=1, cpu_count=24),
     *(
         seen(
             "attributes",
@@ -67,11 +73,24 @@ GPU = charge(
     running_seconds_max=Decimal(1400),
 )
 FREE = charge(instance_id="DE-2", promo_type="Free", is_waived=True)
-SHARED = charge(instance_id="DE-3", flavor="npu.8", sku="npu.1", billing_flavor="npu.1", billing_ratio=8)
+ALONE = charge(instance_id="DE-5", flavor="npu.1", sku="npu.1", price_id="price-4", cpu_count=24)
+SHARED = charge(
+    **{"instance_id": "DE-3", "flavor": "npu.8", "sku": "npu.1", "price_id": "price-4"},
+    **{"billing_flavor": "npu.1", "billing_ratio": 8, "cpu_count": 192},
+)
 ABROAD = charge(
     instance_id="DE-4", price="7.2", price_currency="USD", exchange_rate=Decimal("7.2"), price_id="price-3"
 )
-ALL = (GPU, FREE, SHARED, ABROAD, disk(), disk(date(2026, 10, 2)), charge(date(2026, 10, 31), price="0"))
+ALL = (
+    GPU,
+    FREE,
+    ALONE,
+    SHARED,
+    ABROAD,
+    disk(),
+    disk(date(2026, 10, 2)),
+    charge(date(2026, 10, 31), price="0"),
+)
 
 
 @pytest.fixture
@@ -237,10 +256,13 @@ def test_a_price_belongs_to_one_sku_and_means_the_same_for_all(rows: list[Row]) 
         assert len({(price, sku) for price, sku, _ in meanings}) == len(meanings), name
 
 
-def test_a_sku_that_several_flavors_are_billed_by_says_nothing_of_what_they_hold(rows: list[Row]) -> None:
+def test_a_flavor_that_is_billed_as_several_of_another_is_told_by_what_one_of_those_holds(
+    rows: list[Row],
+) -> None:
     [row] = [row for row in rows if row["ResourceId"] == "DE-3"]
-    assert json.loads(row["SkuPriceDetails"]) == {"InstanceType": "npu.1"}
+    assert json.loads(row["SkuPriceDetails"]) == {"CoreCount": 24, "InstanceType": "npu.1", "x_NpuCount": 1}
     assert (row["PricingQuantity"], row["ConsumedQuantity"], row["x_BillingRatio"]) == (8, 3600, 8)
+    assert (row["x_Flavor"], row["x_CoreCount"]) == ("npu.8", 192)
 
 
 def test_units_and_categories_are_of_those_that_focus_lists(rows: list[Row]) -> None:
@@ -508,7 +530,7 @@ def test_a_month_is_closed_only_when_every_project_is_covered_to_its_end() -> No
         ("2026-13", "1.2", "not a month"),
         ("2026-1", "1.2", "not a month"),
         ("October", "1.2", "not a month"),
-        ("2026-10", "1.0", "no FOCUS version"),
+        ("2026-10", "1.0", "no FOCUS '1.0'"),
         ("2026-07", "1.2", "nothing is known of 2026-07"),
         ("2027-01", "1.2", "nothing is known of 2027-01"),
     ],
@@ -576,6 +598,27 @@ def totals(books: Books) -> dict[date, tuple[Decimal, Decimal]]:
         [str(books.out / "*.parquet")],
     ).fetchall()
     return {day: (cost, quantity) for day, cost, quantity in found}
+
+
+def test_an_export_of_a_swept_fleet_has_every_charge_once(lake: Lake, tmp_path: Path) -> None:
+    copy = Lake(shutil.copytree(lake.path, tmp_path / "lake"))
+    build(Settings(prices=str(Path(demo.__file__).with_name("demo_prices.csv"))), copy)
+    paths = focus.export(copy, Settings(), "2026-10", tmp_path / "out").paths
+    with views.unlocked(copy) as connection:
+        connection.execute(f"create view exported as from read_parquet('{paths[0]}')")
+        [known, told] = connection.execute("""
+            select count(*), sum(billed_cost), sum(list_cost), sum(quantity) from cost_daily where is_priced
+            union all
+            select count(*), sum(BilledCost), sum(ListCost), sum(PricingQuantity) from exported
+        """).fetchall()
+        [(ran,), (said,)] = connection.execute("""
+            select sum(running_seconds) from usage_daily
+            where sku in (select SkuId from exported where x_Charge = 'compute')
+            union all select sum(x_RunSecondsPoint) from exported
+        """).fetchall()
+    assert told == known
+    assert said == ran
+    assert ran > 0
 
 
 PASSED = "Total: 578 | Pass: 284 | Fail: 1 | Skipped: 293\n❌ InvoiceId-C-005-C: FAIL (violations=6)\n"

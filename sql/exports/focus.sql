@@ -35,11 +35,9 @@ select
     sku as sku_id,
     case charge when 'compute' then 'Running time' else 'Volume capacity' end
         as sku_meter,
-    -- A name that several flavors are billed under says nothing of what each holds.
     case
-        when charge = 'compute' and billing_flavor is not null
-            then cast(json_object('InstanceType', sku) as varchar)
-        when charge = 'compute'
+        when
+            charge = 'compute'
             then cast(json_merge_patch('{}', specification) as varchar)
     end as sku_price_details,
     price_id as sku_price_id,

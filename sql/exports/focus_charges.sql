@@ -83,10 +83,18 @@ instances_then as (
     where change <> 'gone'
 ),
 
-flavors_then as (
-    select *
+-- A SKU is the name of a flavor, or one that flavors are billed under and may be sold as.
+skus as (
+    select
+        flavor as sku,
+        arg_max(npu_count, observed_at) as npu_count,
+        arg_max(gpu_count, observed_at) as gpu_count,
+        arg_max(cpu_count, observed_at) as cpu_count,
+        arg_max(memory_bytes, observed_at) as memory_bytes,
+        arg_max(accelerator_kind, observed_at) as accelerator_kind
     from flavor_history
     where change <> 'gone'
+    group by flavor
 ),
 
 named as (
@@ -98,10 +106,7 @@ named as (
         provision_history.image_name,
         provision_history.image_tag,
         user_history.user_name,
-        pool_history.type as pool_type,
-        flavors_then.npu_count,
-        flavors_then.gpu_count,
-        flavors_then.accelerator_kind
+        pool_history.type as pool_type
     from charged
     asof left join instances_then
         on
@@ -128,11 +133,6 @@ named as (
         charged.project_id = pool_history.project_id
         and charged.pool_id = pool_history.pool_id
         and charged.seen_before > pool_history.observed_at
-    asof left join flavors_then
-        on
-        charged.project_id = flavors_then.project_id
-        and charged.flavor = flavors_then.flavor
-        and charged.seen_before > flavors_then.observed_at
 ),
 
 wanted as (
@@ -175,15 +175,16 @@ select
     named.*,
     json_object(
         'InstanceType', named.sku,
-        'CoreCount', named.cpu_count,
-        'GpuCount', named.gpu_count,
-        'MemorySize', named.memory_bytes / 1073741824,
-        'x_AcceleratorType', named.accelerator_kind,
-        'x_NpuCount', named.npu_count
+        'CoreCount', skus.cpu_count,
+        'GpuCount', skus.gpu_count,
+        'MemorySize', skus.memory_bytes / 1073741824,
+        'x_AcceleratorType', skus.accelerator_kind,
+        'x_NpuCount', skus.npu_count
     ) as specification,
     coalesce(labels.labels, '{}') as labels,
     json_object('modelarts:ai_project', named.ai_project_id) as provider_tags
 from named
+left join skus on named.sku = skus.sku
 left join labels
     on
     named.project_id = labels.project_id
