@@ -188,6 +188,12 @@ def test_a_listing_that_shrinks_a_little_is_complete(place: str, count: int, ref
     assert len(service.asked) < 60
 
 
+def test_a_walk_learns_how_far_rows_slip_between_its_pages() -> None:
+    service = Service(names(2000), drift=deleting(5, "front"))
+    assert verdict(service, 50) == "complete"
+    assert len(service.asked) < 70
+
+
 @pytest.mark.parametrize("count", [1, 5])
 def test_rows_that_come_as_others_go_do_not_hide_behind_the_total(count: int) -> None:
     def act(service: Service) -> None:
@@ -380,7 +386,7 @@ def test_an_order_of_chance_that_loses_rows_as_it_loses_others_is_incomplete(see
     verdict(service, 100)
 
 
-@pytest.mark.parametrize("place", [0, 40])
+@pytest.mark.parametrize("place", [0, 40, 90])
 def test_a_row_that_moves_behind_the_walk_is_missed_by_the_count(place: int) -> None:
     def act(service: Service) -> None:
         if service.answers == 3:
@@ -438,12 +444,14 @@ def cut_after(service: Service, answers: int, limit: int) -> list[Page]:
     return kept
 
 
-@pytest.mark.parametrize("answers", range(24))
-def test_a_resumed_walk_goes_on_where_the_other_one_ended(answers: int) -> None:
-    service = Service(names(2000))
+@pytest.mark.parametrize("cap", [None, 73])
+@pytest.mark.parametrize("answers", range(34))
+def test_a_resumed_walk_goes_on_where_the_other_one_ended(answers: int, cap: int | None) -> None:
+    whole, service = Service(names(2000), cap=cap), Service(names(2000), cap=cap)
+    cut_after(whole, 1000, 100)
     begun = cut_after(service, answers, 100)
     assert verdict(service, 100, begun=begun) == "complete"
-    assert len(service.asked) <= 26
+    assert len(service.asked) <= len(whole.asked) + 2
 
 
 def test_rows_that_left_before_a_resumed_walk_do_not_stand_for_those_that_stayed() -> None:
