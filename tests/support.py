@@ -9,7 +9,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
+
 from etl import views
+from etl.cli import main
 from etl.client import Client
 from etl.dictionary import TABLES, kept
 from etl.emulator import Emulator
@@ -69,6 +72,19 @@ def environment_for(service: Emulator, lake: Path, **others: str) -> dict[str, s
         "DEMETER_ATTEMPTS": "1",
         **others,
     }
+
+
+def run(environment: dict[str, str], *arguments: str) -> Result:
+    """`demeter sweep` with this environment."""
+    return CliRunner().invoke(main, [*arguments, "sweep"], env=environment)
+
+
+def one_line(result: Result) -> str:
+    """The one line on standard error, without the name of the program."""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("demeter: ")
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return line.removeprefix("demeter: ")
 
 
 def views_of(lake: Lake, *names: str) -> dict[str, list[Row]]:

@@ -8,10 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
-from support import Row, document, environment_for
+from click.testing import Result
+from support import Row, document, environment_for, run
 
-from etl.cli import main
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.emulator.answers import Answer
 from etl.lake import Lake
@@ -120,10 +119,6 @@ def in_files(directory: Path, secrets: dict[str, str]) -> list[tuple[str, str]]:
 def in_output(result: Result, secrets: dict[str, str]) -> list[str]:
     said = result.output + result.stderr + repr(result.exception)
     return [where for where, secret in secrets.items() if secret in said]
-
-
-def run(environment: dict[str, str], *options: str) -> Result:
-    return CliRunner().invoke(main, [*options, "sweep"], env=environment)
 
 
 @pytest.fixture(scope="module")
