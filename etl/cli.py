@@ -189,9 +189,8 @@ def explain(given: dict[str, Any], /, instance_id: str, day: datetime, tz: str |
     help="Its columns.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=".", help="Directory to write to.")
-@click.option("--tz", help="Billing time zone (DEMETER_TZ).")
 @click.pass_obj
-def export(given: dict[str, Any], /, what: str, tz: str | None, **which: Any) -> None:
+def export(given: dict[str, Any], /, what: str, **which: Any) -> None:
     """Write what was charged in a month as FOCUS cost and usage data, for other programs to read.
 
     Prints the names of the files: Parquet, CSV and their metadata. What has no price is left out, and told.
@@ -201,7 +200,7 @@ def export(given: dict[str, Any], /, what: str, tz: str | None, **which: Any) ->
     """
     from etl import focus
 
-    found = focus.export(_lake(given), _settings(given, tz=tz), **which)
+    found = focus.export(_lake(given), _settings(given), **which)
     click.echo("\n".join(map(str, found.paths)))
     click.echo("\n".join(focus.remarks(which["month"], found.content)), err=True)
 
@@ -210,13 +209,10 @@ def export(given: dict[str, Any], /, what: str, tz: str | None, **which: Any) ->
 @click.argument("bill", type=click.Path(path_type=Path))
 @click.option("--column", "columns", multiple=True, metavar="FIELD=NAME", help="Header of a field.")
 @click.option("--currency", help="Currency of a bill that has no column for it.")
-@click.option("--tz", help="Billing time zone (DEMETER_TZ).")
 @AS_FORMAT
 @TO_FILE
 @click.pass_obj
-def reconcile(
-    given: dict[str, Any], /, tz: str | None, format: str | None, output: Path | None, **told: Any
-) -> None:
+def reconcile(given: dict[str, Any], /, format: str | None, output: Path | None, **told: Any) -> None:
     """Line BILL, a CSV, up with what was metered: what agrees within the bounds, and what does not.
 
     Its columns are resource_id, period_start, period_end, amount and currency; the names that bills of
@@ -229,7 +225,7 @@ def reconcile(
     from etl import reconcile as reconciliation
     from etl import render
 
-    found = reconciliation.reconcile(_lake(given), _settings(given, tz=tz), **told)
+    found = reconciliation.reconcile(_lake(given), **told)
     render.write(found, format_of(format, output), output)
     totals = render.render(reconciliation.totals(found), "table")
     click.echo(b"".join(totals), nl=False, err=True)

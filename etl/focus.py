@@ -46,6 +46,7 @@ class Unpriced:
 class Content:
     """What is in an export, and what is not."""
 
+    time_zone: str
     period_from: str
     period_to: str
     is_closed: bool
@@ -71,13 +72,22 @@ def export(lake: Lake, settings: Settings, month: str, output: Path, focus_versi
     first = _first_day(month)
     if focus_version not in VERSIONS:
         raise UsageError(f"there is no FOCUS {focus_version!r} here: give one of {', '.join(VERSIONS)}")
+    zone = zone_of_costs(lake)
     with lake.lock("exports", wait=True), views.unlocked(lake) as connection:
         if first in closed_months(lake):
             content = _as_closed(connection, lake, first)
         else:
-            content = _as_known(connection, lake, settings, first)
+            content = _as_known(connection, lake, settings, first, zone)
         written = Delivery("delivered", focus_version, month, asdict(content))
         return Export(delivery.write(connection, written, output, _folder(lake) / "schemas"), content)
+
+
+def zone_of_costs(lake: Lake) -> ZoneInfo:
+    """The time zone that costs were worked out in; UsageError where there are none."""
+    built = marts.published(lake)
+    if built is None or "cost_daily" not in built.versions:
+        raise UsageError("there are no costs in this lake: run `demeter build` first")
+    return days.zone(built.tz)
 
 
 def remarks(month: str, content: Content) -> Iterator[str]:
@@ -115,11 +125,12 @@ def _as_closed(connection: duckdb.DuckDBPyConnection, lake: Lake, first: date) -
     return Content(**values | {"unpriced": [Unpriced(**each) for each in values["unpriced"]]})
 
 
-def _as_known(connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings, first: date) -> Content:
+def _as_known(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings, first: date, zone: ZoneInfo
+) -> Content:
     """Give `delivered` the rows of an open month as they are known now, and close it if it is over."""
-    coverage = _coverage(connection, lake)
+    coverage = _coverage(connection)
     _require_usage(coverage, first, closed_months(lake))
-    zone = days.zone(settings.tz)
     corrected = corrected_in(first, closed_months(lake))
     _prepare(connection, lake, settings, [*corrected, first], zone)
     _deliver(connection, first, zone)
@@ -128,7 +139,7 @@ def _as_known(connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Setti
     ).fetchall()
     start, end = (f"{_instant(day, zone):%Y-%m-%dT%H:%M:%SZ}" for day in (first, _month_after(first)))
     is_closed = is_covered([last for _, last in coverage], first)
-    content = Content(start, end, is_closed, rows, corrections, _unpriced(connection, first))
+    content = Content(zone.key, start, end, is_closed, rows, corrections, _unpriced(connection, first))
     if is_closed:
         _close(connection, lake, first, content)
     return content
@@ -141,11 +152,8 @@ def is_covered(last_days: Sequence[date], first: date) -> bool:
     return bool(waited_for) and min(waited_for) >= _month_after(first)
 
 
-def _coverage(connection: duckdb.DuckDBPyConnection, lake: Lake) -> list[tuple[date, date]]:
-    """The first and the last metered day of each project; UsageError where costs were not worked out."""
-    built = marts.published(lake)
-    if built is None or "cost_daily" not in built.versions:
-        raise UsageError("there are no costs in this lake: run `demeter build` first")
+def _coverage(connection: duckdb.DuckDBPyConnection) -> list[tuple[date, date]]:
+    """The first and the last metered day of each project."""
     return connection.execute(
         "select min(usage_date), max(usage_date) from coverage group by project_id"
     ).fetchall()

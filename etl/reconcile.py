@@ -10,23 +10,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl import days, marts, sqlfiles, views
+from etl import days, sqlfiles, views
 from etl.bill import HEADERS, read
 from etl.errors import UsageError
+from etl.focus import zone_of_costs
 from etl.lake import Lake
-from etl.settings import Settings
 
 # A bill of more days than that has a date in it that is wrong.
 LONGEST = timedelta(3660)
 
 
-def reconcile(
-    lake: Lake,
-    settings: Settings,
-    bill: Path,
-    columns: Sequence[str] = (),
-    currency: str | None = None,
-) -> pa.Table:
+def reconcile(lake: Lake, bill: Path, columns: Sequence[str] = (), currency: str | None = None) -> pa.Table:
     """What the bill and the lake each say of a resource in a period, and whether they agree.
 
     `status` is `within bounds`, `outside bounds`, `only theirs`, `only ours`, `unpriced` or `other
@@ -34,26 +28,18 @@ def reconcile(
     a column for it. UsageError where the bill cannot be read, or there are no costs to compare it with.
     """
     lake.check()
-    zone = days.zone(settings.tz)
+    zone = zone_of_costs(lake)
     lines = read(bill, zone, columns_of(columns), currency)
-    built = marts.published(lake)
-    if built is None or "cost_daily" not in built.versions:
-        raise UsageError("there are no costs in this lake: run `demeter build` first")
     first, last = pc.min(lines["from_us"]).as_py(), pc.max(lines["to_us"]).as_py()
     span = days.day_of(first, zone), days.day_of(last, zone)
     if span[1] - span[0] > LONGEST:
         raise UsageError(f"the bill {bill} goes from {span[0]} to {span[1]}: mend its dates")
     with views.unlocked(lake) as connection:
-        known = _known(connection, span)
-        for name, rows in (
-            ("bill", lines),
-            ("days", days.days(*known, zone)),
-            ("hours", days.hours(*span, zone)),
-        ):
-            connection.register(name, rows)
-        connection.execute(
-            f"create temp table billed_periods as {sqlfiles.text('exports', 'billed_periods')}"
-        )
+        connection.register("bill", lines)
+        connection.register("days", days.days(*_known(connection, span), zone))
+        connection.register("hours", days.hours(*span, zone))
+        periods = sqlfiles.text("exports", "billed_periods")
+        connection.execute(f"create temp table billed_periods as {periods}")
         return connection.sql(sqlfiles.text("exports", "reconciliation")).to_arrow_table()
 
 

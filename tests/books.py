@@ -116,7 +116,8 @@ class Books:
         shutil.copytree(_empty_lake(), directory / "lake")
         self.lake = Lake(directory / "lake")
         self.out = directory / "out"
-        self.settings = Settings(lake=str(self.lake.path), tz=settings.pop("tz", ZONE), **settings)
+        self.tz = settings.pop("tz", ZONE)
+        self.settings = Settings(lake=str(self.lake.path), **settings)
 
     def see(self, *rows: tuple[str, Row]) -> None:
         for name, row in rows:
@@ -148,7 +149,7 @@ class Books:
             )
             for name, (found, kind) in tables.items()
         }
-        marts.publish(self.lake, marts.Published("by hand", versions))
+        marts.publish(self.lake, marts.Published("by hand", self.tz, versions))
 
     def export(self, month: str = "2026-10", version: str = "1.2") -> list[Row]:
         """The rows of an export, as its Parquet file has them."""

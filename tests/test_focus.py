@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from books import Books, Row, charge, disk, seen
+from click.testing import CliRunner
 from hypothesis import Phase, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from validate_focus import judge
 
 from etl import demo, focus, prices, views
 from etl.build import build
+from etl.cli import main
 from etl.errors import UsageError
 from etl.lake import Lake
 from etl.settings import Settings
@@ -619,6 +621,21 @@ def test_an_export_of_a_swept_fleet_has_every_charge_once(lake: Lake, tmp_path: 
     assert told == known
     assert said == ran
     assert ran > 0
+
+
+def test_the_command_prints_its_files_and_tells_what_to_know(books: Books) -> None:
+    books.keep([charge(), charge(price=None, sku="npu.1", instance_id="DE-2")], until=date(2026, 10, 5))
+    command = ["--lake", str(books.lake.path), "export", "focus", "--month", "2026-10", "-o", str(books.out)]
+    result = CliRunner().invoke(main, [*command, "--focus-version", "1.4"])
+    assert (result.exit_code, result.exception) == (0, None)
+    assert result.stdout.split() == [
+        str(books.file(ending, version="1.4")) for ending in ("parquet", "csv", "metadata.json")
+    ]
+    assert result.stderr.splitlines() == [
+        "2026-10 is open, with 1 charges, 0 of them corrections of earlier months: "
+        "the next export of it replaces these files",
+        "left out for want of a price: 1 charges of npu.1 (compute) on 1 days",
+    ]
 
 
 PASSED = "Total: 578 | Pass: 284 | Fail: 1 | Skipped: 293\n❌ InvoiceId-C-005-C: FAIL (violations=6)\n"

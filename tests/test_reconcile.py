@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,13 +13,15 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 from books import Books, Row, charge, disk, hour
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from etl import bill
+from etl.cli import main
 from etl.errors import UsageError
-from etl.reconcile import reconcile, totals
+from etl.reconcile import columns_of, reconcile, totals
 
 HEADER = "resource_id,period_start,period_end,amount,currency"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -38,7 +42,7 @@ def billed(path: Path, *lines: str, header: str = HEADER) -> Path:
 
 def compared(books: Books, *lines: str, **options: Any) -> list[Row]:
     file = billed(books.lake.path.parent, *lines, header=options.pop("header", HEADER))
-    return reconcile(books.lake, books.settings, file, **options).to_pylist()
+    return reconcile(books.lake, file, **options).to_pylist()
 
 
 def told(rows: list[Row]) -> list[tuple[Any, ...]]:
@@ -181,12 +185,24 @@ def test_totals_add_up_both_sides_by_status(books: Books) -> None:
     books.keep([charge(price="2"), charge(instance_id="DE-2", price="7")], until=date(2026, 10, 5))
     lines = ("DE-1,2026-10-01,2026-10-02,2,CNY", "DE-9,2026-10-01,2026-10-02,5,CNY")
     file = billed(books.lake.path.parent, *lines)
-    found = totals(reconcile(books.lake, books.settings, file)).to_pylist()
+    found = totals(reconcile(books.lake, file)).to_pylist()
     assert [(row["status"], row["line_count"], row["billed_amount"], row["cost"]) for row in found] == [
         ("only ours", 0, None, 7),
         ("only theirs", 1, 5, None),
         ("within bounds", 1, 2, 2),
     ]
+
+
+def test_the_command_shows_each_row_and_the_totals_apart(books: Books) -> None:
+    books.keep([charge(price="2")], until=date(2026, 10, 5))
+    header = "resource_id,period_start,period_end,Net"
+    file = billed(books.lake.path.parent, "DE-1,2026-10-01,2026-10-02,2", header=header)
+    options = ["--column", "amount=Net", "--currency", "CNY", "--format", "csv"]
+    result = CliRunner().invoke(main, ["--lake", str(books.lake.path), "reconcile", str(file), *options])
+    assert (result.exit_code, result.exception) == (0, None)
+    [row] = csv.DictReader(result.stdout.splitlines())
+    assert (row["status"], row["resource_id"]) == ("within bounds", "DE-1")
+    assert re.search(r"within bounds +1 +1 +2", result.stderr)
 
 
 LINE = st.tuples(
@@ -244,9 +260,9 @@ def test_other_headers_can_be_named_and_other_columns_are_left_alone(books: Book
 
 
 @pytest.mark.parametrize("option", ["amount", "amount=", "sum=Net"])
-def test_a_header_for_no_field_is_refused(books: Books, option: str) -> None:
+def test_a_header_for_no_field_is_refused(option: str) -> None:
     with pytest.raises(UsageError, match=r"is not FIELD=NAME"):
-        compared(books, "DE-1,2026-10-01,2026-10-02,1,CNY", columns=[option])
+        columns_of([option])
 
 
 def moments(*lines: str, header: str = HEADER, path: Path) -> list[tuple[datetime, datetime]]:
