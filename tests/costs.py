@@ -20,18 +20,13 @@ from etl.lake import schema
 
 Row = dict[str, Any]
 
-# Each mart after those that it is worked out from.
-STEPS = (
-    "sweep_steps",
-    "sightings",
-    "prices_daily",
-    "pools_daily",
-    "storage_lives",
-    "storage_sizes",
-    "storage_daily",
-    "cost_daily",
-    "pool_cost_daily",
-)
+# The marts that each is worked out from, in their order.
+STORAGE = ("sweep_steps", "sightings", "storage_lives", "storage_sizes")
+STEPS = {
+    "storage_daily": STORAGE,
+    "cost_daily": (*STORAGE, "prices_daily", "pools_daily", "storage_daily"),
+    "pool_cost_daily": ("sweep_steps", "prices_daily"),
+}
 DAY = date(2024, 3, 1)
 MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR_US = 3_600_000_000
@@ -231,7 +226,7 @@ def worked_out(
         for name, columns in TABLES.items():
             rows = [dict.fromkeys(columns) | row for row in given.get(name, ())]
             _keep(connection, name, pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items()))))
-        for step in STEPS[: STEPS.index(mart) + 1]:
+        for step in (*STEPS[mart], mart):
             connection.execute(f"create table {step} as {sqlfiles.text('marts', step)}")
         found: list[Row] = connection.sql(f"from {mart} order by all").to_arrow_table().to_pylist()
         return found

@@ -354,7 +354,7 @@ RATE = st.decimals("0.0000000001", 1000, places=10, allow_nan=False)
 
 
 @given(st.lists(USAGE, min_size=1, max_size=30), PRICE, PRICE, RATE)
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_bounds_hold_and_every_rollup_sums_to_the_total_exactly(
     tmp_path_factory: pytest.TempPathFactory,
     usage: list[dict[str, Any]],

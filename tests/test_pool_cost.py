@@ -147,7 +147,7 @@ WEIGHTS = st.lists(
 
 
 @given(WEIGHTS, st.decimals(0, 99_999_999, places=8, allow_nan=False), st.integers(1, 120))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_shares_add_up_to_the_pool_exactly(
     tmp_path_factory: pytest.TempPathFactory,
     weights: list[tuple[int, int, int | None]],

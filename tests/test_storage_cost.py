@@ -291,7 +291,7 @@ def lives(draw: st.DrawFn) -> tuple[list[Sweep], dict[int, int]]:
 
 
 @given(lives())
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_the_truth_lies_within_the_bounds(life: tuple[list[Sweep], dict[int, int]]) -> None:
     sweeps, truth = life
     found = {day: quantities for day, *quantities in gb_hours(sweeps)}
