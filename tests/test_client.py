@@ -133,7 +133,7 @@ def test_every_shape_of_error_is_told_in_the_words_of_the_service(
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"error":[]}', b'{"error":{"code":{}}}', b"\xff", b"7", b""]
+    "body", [b"[" * 5_000, b'{"error":[]}', b'{"error":{"code":{}}}', b"\xff", b"7", b""]
 )
 def test_an_error_body_that_is_no_error_body_is_no_trouble(
     service: Emulator, clock: Time, body: bytes
