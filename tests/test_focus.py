@@ -653,3 +653,11 @@ PASSED = "Total: 578 | Pass: 284 | Fail: 1 | Skipped: 293\n❌ InvoiceId-C-005-C
 )
 def test_the_validator_passes_only_where_nothing_but_the_invoice_fails(output: str, is_wrong: bool) -> None:
     assert bool(list(judge("file", output))) == is_wrong
+
+
+def test_the_page_says_how_every_column_is_filled(rows: list[Row]) -> None:
+    page = (Path(__file__).parents[1] / "docs/focus.md").read_text(encoding="utf-8")
+    table = page.partition("### Columns")[2].partition("Names are those of the day")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(named) == sorted(rows[0])
