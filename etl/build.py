@@ -46,7 +46,7 @@ def build(
         fingerprint = _fingerprint(connection, settings, lake)
         before = marts.published(lake)
         if before and before.fingerprint == fingerprint and not full:
-            return Built({}, [])
+            return Built({}, check_data(lake))
         prepare(connection, settings, lake)
         versions, rows = {}, {}
         for number, name in enumerate(STEPS):
@@ -55,7 +55,7 @@ def build(
                 found = connection.sql(f"select * from {name} order by all").to_arrow_table()
                 versions[name], rows[name] = marts.write(lake, name, found), found.num_rows
             progress(number + 1, len(STEPS))
-        marts.publish(lake, Published(fingerprint, versions))
+        marts.publish(lake, Published(fingerprint, settings.tz, versions))
     views.refresh(lake)
     return Built(rows, check_data(lake))
 

@@ -12,7 +12,6 @@ from etl import days, marts, views
 from etl.errors import UsageError
 from etl.lake import Lake
 from etl.render import visible
-from etl.settings import Settings
 
 # What each kind of evidence says about a stretch; the contract's table of rules in words.
 RULES = {
@@ -23,12 +22,15 @@ RULES = {
     ("restarted", "midpoint"): "it ran at both sightings, but not the same run",
     ("started", "run_started_at"): "stop_at less the auto-stop time is when it started",
     ("started", "updated_at"): "it was modified in between: taken as the start",
+    ("started", "usual_length"): "it is as long after its start began as starts usually take",
     ("started", "midpoint"): "nothing says when it started: the middle is taken",
     ("stopped", "updated_at"): "it was modified in between: taken as the stop",
     ("stopped", "stop_at"): "it was due to be stopped in between: taken as the stop",
+    ("stopped", "usual_length"): "it is as long before it had stopped as stops usually take",
     ("stopped", "midpoint"): "nothing says when it stopped: the middle is taken",
     ("unseen", "none"): "it did not run at either sighting, but may have in between",
     ("unseen", "updated_at"): "it did not run at either sighting, but was modified in between",
+    ("unseen", "usual_length"): "it did not run at either sighting, but by the usual lengths did between",
     ("unseen", "midpoint"): "it did not run at either sighting, but changed in between",
 }
 
@@ -52,12 +54,13 @@ where instance_id = $instance and sweep_id = $sweep
 """
 
 
-def explain(settings: Settings, lake: Lake, instance_id: str, day: date) -> dict[str, Any]:
-    """The running time and cost of an instance on a day of the billing time zone, piece by piece."""
+def explain(lake: Lake, instance_id: str, day: date) -> dict[str, Any]:
+    """The running time and cost of an instance on a day of the zone that was built in, piece by piece."""
     lake.check()
-    if marts.published(lake) is None:
+    built = marts.published(lake)
+    if built is None:
         raise UsageError("nothing is built yet: run `demeter build` first")
-    zone = days.zone(settings.tz)
+    zone = days.zone(built.tz)
     begin, end = days.begins_us(day, zone), days.begins_us(day + timedelta(1), zone)
     connection = views.unlocked(lake)
     names = connection.execute(
@@ -71,7 +74,7 @@ def explain(settings: Settings, lake: Lake, instance_id: str, day: date) -> dict
         "instance_id": instance_id,
         "name": names[-1][0],
         "usage_date": day.isoformat(),
-        "time_zone": settings.tz,
+        "time_zone": built.tz,
         "running_seconds_min": _sum(pieces, "running_seconds_min"),
         "running_seconds": _sum(pieces, "running_seconds"),
         "running_seconds_max": _sum(pieces, "running_seconds_max"),
@@ -111,7 +114,7 @@ def _piece(connection: duckdb.DuckDBPyConnection, instance_id: str, row: dict[st
         "to": _instant(row["to_us"]),
         "kind": row["kind"],
         "evidence": row["evidence"],
-        "rule": RULES[row["kind"], row["evidence"]],
+        "rule": RULES.get((row["kind"], row["evidence"]), f"{row['kind']}, by {row['evidence']}"),
         "running_seconds_min": Decimal(row["running_us_min"]) / 1_000_000,
         "running_seconds": Decimal(row["running_us"]) / 1_000_000,
         "running_seconds_max": Decimal(row["running_us_max"]) / 1_000_000,

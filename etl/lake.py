@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from urllib.parse import unquote
 
 import deltalake
 import pyarrow as pa
@@ -48,6 +49,10 @@ class Lake:
     """A lake in a local directory."""
 
     def __init__(self, path: str | Path) -> None:
+        if "://" in str(path):
+            raise UsageError(f"the lake {path} is a URL: give a directory with DEMETER_LAKE")
+        if set("#?%[]") & set(str(Path(path).absolute())):
+            raise UsageError(f"the lake {path} has one of # ? % [ ] in its path: give another directory")
         self.path = Path(path).absolute()
         self._tables: dict[str, deltalake.DeltaTable] = {}
 
@@ -90,7 +95,7 @@ class Lake:
     def files(self, name: str, since: date | None = None) -> list[str]:
         """The files of the table's present version, or those of the days from `since` on."""
         first = since.isoformat() if since else ""
-        return sorted(uri for uri in self.delta(name).file_uris() if _partition(uri) >= first)
+        return sorted(unquote(uri) for uri in self.delta(name).file_uris() if _partition(uri) >= first)
 
     def relation(self, name: str, since: date | None = None) -> str:
         """SQL that reads a table, committed or not, of the days from `since` on."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import deltalake
 import pyarrow as pa
@@ -55,6 +56,7 @@ class Published:
     """The marts that readers see: the version of each table, and what they were worked out from."""
 
     fingerprint: str
+    tz: str
     versions: Mapping[str, int]
 
 
@@ -64,13 +66,13 @@ def published(lake: Lake) -> Published | None:
     if not path.exists():
         return None
     values = json.loads(path.read_text(encoding="utf-8"))
-    return Published(values["fingerprint"], values["versions"])
+    return Published(values["fingerprint"], values["tz"], values["versions"])
 
 
 def relation(lake: Lake, name: str, version: int) -> str:
     """SQL that reads a mart as it was published."""
     delta = deltalake.DeltaTable(_location(lake, name), version=version)
-    files = sorted(delta.file_uris())
+    files = sorted(unquote(uri) for uri in delta.file_uris())
     if not files:
         fields = delta.schema().fields
         empty = ", ".join(f"null::{_sql_type(str(field.type.type))} as {field.name}" for field in fields)
@@ -89,7 +91,11 @@ def write(lake: Lake, name: str, rows: pa.Table) -> int:
 
 def publish(lake: Lake, published: Published) -> None:
     """Let readers see these versions of all marts at once."""
-    values = {"fingerprint": published.fingerprint, "versions": dict(published.versions)}
+    values = {
+        "fingerprint": published.fingerprint,
+        "tz": published.tz,
+        "versions": dict(published.versions),
+    }
     replace_text(_directory(lake) / CURRENT, json.dumps(values, indent=1) + "\n")
 
 

@@ -50,8 +50,10 @@ def read_page(body: bytes, observed_at: datetime, connection: duckdb.DuckDBPyCon
     ).fetchone() or (None, None, None)
     if kind != "OBJECT":
         raise BadPage("the answer is not a JSON object")
+    if _error_in(page) and not page["instances"]:
+        raise BadPage(_error_in(page))  # an error may come with an empty list: no empty project
     if listed != "ARRAY":
-        raise BadPage(_error_in(page) or "the answer has no list of instances")
+        raise BadPage("the answer has no list of instances")
     total_count = _total_count(page["total_count"])
     ids = tuple(_usable(row["id"] if row else None) for row in page["instances"])
     return Page(text, ids, total_count, observed_at, repaired)

@@ -20,12 +20,16 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep set out to list; `slices` are the filters, as query strings, of its slices."""
+    """What a sweep set out to list; `slices` are the filters, as query strings, of its slices.
+
+    `resumes` is the first sweep of those that it goes on from, whose pages are the oldest.
+    """
 
     sweep_id: str
     project_id: str
     scope: str
     slices: tuple[str, ...]
+    resumes: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,9 @@ def read_plan(directory: Path) -> Plan | None:
     """The plan of a landed sweep; None where it is missing or cut off."""
     try:
         values = json.loads((directory / PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return Plan(**{**values, "slices": tuple(values["slices"])})
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Plan(**{**values, "slices": tuple(values["slices"])})
 
 
 def lines(directory: Path, slice_number: int) -> Iterator[dict[str, Any]]:

@@ -81,7 +81,7 @@ class Reader:
             outcome,
             settings.limit,
             settings.one_answer_rows,
-            list(self._landed(before, number)) if before else [],
+            self._landed(before, number) if before else (),
         )
 
     def _fetch(self, text: str, offset: int, limit: int, number: int | None) -> Page:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from etl.columns import quoted
+from etl.errors import UsageError
 
 # The statuses of the reference (Table 2); those seen in a lake are added when work is split.
 STATUSES = (
@@ -37,6 +38,11 @@ class Scope:
     show_self: bool = False
     split: bool = False
 
+    def __post_init__(self) -> None:
+        for value in (*self.statuses, *self.pools, *self.workspaces, *self.ai_projects):
+            if not value or "," in value:
+                raise UsageError(f"{value!r} cannot be listed: give one value an option, and no empty one")
+
     @property
     def text(self) -> str:
         """The scope as one query string; several values of a filter stand beside each other."""
@@ -61,9 +67,10 @@ class Scope:
         """The filters of its slices: one for each combination that was asked for.
 
         Split, the statuses known to occur divide it further. Pools cannot divide a whole project:
-        an instance of the public pool is in none.
+        an instance of the public pool is in none. Several statuses are listed in one walk over all,
+        since an instance that moves from one to another could be missed in both.
         """
-        statuses: Sequence[str | None] = self.statuses or [None]
+        statuses: Sequence[str | None] = self.statuses if len(self.statuses) == 1 else [None]
         if self.split and not self.statuses:
             statuses = sorted({*STATUSES, *known_statuses})
         lists: tuple[Sequence[str | None], ...] = (
@@ -81,17 +88,15 @@ class Scope:
         """The condition, over a row of `last_instances`, under which an instance that a complete
         sweep of this scope did not have has left.
 
-        A status is not a place: to be missing among the RUNNING is not to have left.
+        A status is not a place: to be missing among the RUNNING is not to have left. Nor does a
+        listing of one's own instances say whose they were.
         """
-        if self.statuses:
+        if self.statuses or self.show_self:
             return "false"
         places = {"pool_id": self.pools, "workspace_id": self.workspaces, "ai_project_id": self.ai_projects}
         conditions = [
             f"{column} in ({', '.join(map(quoted, values))})" for column, values in places.items() if values
         ]
-        if self.show_self:
-            mine = f"select sweep_id from last_sweeps where scope = {quoted(self.text)}"
-            conditions.append(f"sweep_id in ({mine})")
         return " and ".join(conditions) or "true"
 
 

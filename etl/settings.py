@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 import tomllib
@@ -15,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from etl.errors import UsageError
 
 SECRETS = ("token", "password")
+MEMORY = re.compile(r"[0-9]+(\.[0-9]+)? *[KMGT]i?B")
 DEFAULT_FILE = Path("demeter.toml")
 
 
@@ -91,11 +93,13 @@ def require(settings: Settings, *names: str) -> None:
 
 def check_url(url: str, name: str, allow_http: bool) -> None:
     """Raise UsageError unless the URL can be sent requests with credentials in them."""
+    if "@" in url:
+        raise UsageError(f"{name} may hold no user and password: it looks like https://HOST")
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{name} {url!r} is not a URL: it looks like https://modelarts.REGION.example.com")
-    if parts.username or parts.query or parts.fragment:
-        raise UsageError(f"{name} may only hold a host and a path: no user, query or fragment")
+    if parts.query or parts.fragment:
+        raise UsageError(f"{name} may only hold a host and a path: no query or fragment")
     if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
         raise UsageError(
             f"{name} {url!r} would send credentials unencrypted: use https, or set allow_http = true"
@@ -161,11 +165,17 @@ def _converted(value: Any, kind: type, name: str, source: str) -> Any:
         if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
             raise ValueError
         converted = kind(value)
-        if kind in (int, float) and not converted > 0:
+        if kind in (int, float) and not (converted > 0 and math.isfinite(converted)):
+            raise ValueError
+        if kind is int and isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        if name == "memory" and not MEMORY.fullmatch(converted):
             raise ValueError
     except (TypeError, ValueError, KeyError):
         shown = "a value that" if name in SECRETS else f"{value!r}, which"
         wanted = {bool: "true or false", str: "text"}.get(kind, "a number above 0")
+        if name == "memory":
+            wanted = "a size like 1GB"
         raise UsageError(f"{source} sets {name} to {shown} is not {wanted}") from None
     return converted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 from etl import __version__, raw, views
 from etl.auth import check_credentials
 from etl.changes import Observer, changes, load_last
-from etl.client import Client
+from etl.client import BadRequest, Client
 from etl.dictionary import table
 from etl.errors import DemeterError
 from etl.flatten import Staging
@@ -27,8 +27,8 @@ from etl.settings import Settings, check_project, check_url, require
 
 log = logging.getLogger("demeter")
 
-ROUNDS = 3
 RESUMABLE = timedelta(hours=24)
+CLOCK_LAG = timedelta(seconds=60)  # between the clocks of the servers behind one address
 VERDICTS = ("failed", "incomplete", "complete")
 
 
@@ -58,8 +58,8 @@ def sweep(
     """
     lake = lake or Lake(settings.lake)
     found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
-    lake.keep_house()
     views.refresh(lake)
+    lake.keep_house()
     return found
 
 
@@ -106,9 +106,10 @@ class _Run:
         """List, compare and commit."""
         load_last(self.staging.connection, self.lake, self.settings.project_id, self.scope.text)
         before = self._to_resume() if resume else None
-        plan = (before and raw.read_plan(before)) or self._plan()
-        directory = self.lake.raw(self.settings.project_id) / self.sweep_id
-        landing = raw.Landing(directory, raw.Plan(self.sweep_id, plan.project_id, plan.scope, plan.slices))
+        earlier = raw.read_plan(before) if before else None
+        plan = replace(earlier, resumes=earlier.resumes or earlier.sweep_id) if earlier else self._plan()
+        plan = replace(plan, sweep_id=self.sweep_id)
+        landing = raw.Landing(self.lake.raw(self.settings.project_id) / self.sweep_id, plan)
         reader = Reader(self.client, self.staging, landing, self.progress)
         try:
             outcome = self._list(reader, plan.slices, before)
@@ -124,50 +125,39 @@ class _Run:
 
     def _list(self, reader: Reader, filters: Sequence[str], before: Path | None) -> Outcome:
         """List every slice, and say what the slices prove together."""
-        splits = self.scope.split and len(filters) > 1
-        total = reader.count(self.scope.text) if splits else None
+        splits = not self.scope.statuses and any("status=" in each for each in filters)
+        # Pages of an earlier sweep may hold instances that the total of now does not count.
+        total = reader.count(self.scope.text) if splits and before is None else None
         outcomes = reader.read(filters, before)
-        if reader.error is None and splits and not self._accounts_for(total):
-            # An instance may have moved between two statuses: one walk over all of them settles it.
+        refused = isinstance(reader.error, BadRequest)
+        if splits and (refused or (reader.error is None and not self._accounts_for(total))):
+            # An instance may have moved between two statuses, or the service may not know a status
+            # as a filter: one walk over all of them settles it.
+            reader.error = None
             outcomes = reader.read([self.scope.text])
-        elif reader.error is None and len(self.scope.statuses) > 1:
-            outcomes = self._list_until_settled(reader, filters, outcomes)
         return min(outcomes, key=lambda outcome: VERDICTS.index(outcome.verdict))
-
-    def _list_until_settled(
-        self, reader: Reader, filters: Sequence[str], outcomes: list[Outcome]
-    ) -> list[Outcome]:
-        """List slices of a status again until a round brings no instance that is new."""
-        for _ in range(ROUNDS):
-            known = self._known_ids()
-            outcomes = reader.read(filters)
-            if reader.error or self._known_ids() == known:
-                return outcomes
-        return [Outcome("incomplete", "instances kept moving between the statuses that were listed")]
-
-    def _known_ids(self) -> int:
-        (count,) = self.query("select count(distinct instance_id) from documents").fetchone() or (0,)
-        return int(count)
 
     def _accounts_for(self, total: tuple[int, datetime] | None) -> bool:
         """Whether the instances that were there at the start are as many as the service then said."""
         if total is None:
             return False
         count, at = total
-        (found,) = self.query(
-            "select count(distinct instance_id) from seen_instances where created_at < $1",
+        [(found,)] = self.query(
+            "select count(distinct instance_id) from seen_instances "
+            "where created_at < $1 and status is distinct from 'DELETED'",
             [at - timedelta(seconds=2)],
-        ).fetchone() or (0,)
+        ).fetchall()
         return int(found) >= count
 
     def _to_resume(self) -> Path | None:
         """The directory of the last sweep of this scope, if it was broken off a short while ago."""
-        complete = self.query("select sweep_id from last_sweeps where verdict = 'complete'").fetchall()
+        ended = self.query("select sweep_id from last_sweeps where verdict <> 'failed'").fetchall()
         for directory in sorted(self.lake.raw(self.settings.project_id).glob("*Z-*"), reverse=True):
             plan = raw.read_plan(directory)
             if plan is None or plan.scope != self.scope.text:
                 continue
-            if (plan.sweep_id,) in complete or self.began - _began(plan.sweep_id) > RESUMABLE:
+            first = plan.resumes or plan.sweep_id
+            if (plan.sweep_id,) in ended or self.began - _began(first) > RESUMABLE:
                 break
             return directory
         log.warning("there is no broken sweep to resume: a new one begins")
@@ -176,6 +166,7 @@ class _Run:
     def _commit(self, reader: Reader, outcome: Outcome, before: Path | None) -> Sweep:
         """Write what changed, and last the row of the sweep."""
         ended = reader.observed_to or datetime.now(UTC)
+        self._doubt_the_clock(reader, outcome)
         complete = outcome.verdict == "complete"
         observer = Observer(
             self.settings.project_id,
@@ -197,11 +188,19 @@ class _Run:
         self.lake.commit(self.sweep_id, self.settings.project_id, rows, _rows("sweeps", [row], common))
         return Sweep(self.sweep_id, outcome.verdict, outcome.reason, counts, reader.error)
 
+    def _doubt_the_clock(self, reader: Reader, outcome: Outcome) -> None:
+        """Call a sweep incomplete whose service went back in time: nothing can be metered by it."""
+        [(last,)] = self.query("select max(observed_to) from last_sweeps").fetchall()
+        if last and reader.observed_from and last - reader.observed_from > CLOCK_LAG:
+            outcome.verdict = "incomplete" if outcome.verdict == "complete" else outcome.verdict
+            said = f"the service's clock says {reader.observed_from}, and said {last} before"
+            outcome.reason = f"{outcome.reason}; {said}" if outcome.reason else said
+
     def _counts(self, rows: dict[str, pa.Table]) -> dict[str, int]:
         """How many instances are there, new, changed and gone, and what could not be used."""
         kinds = rows["instances"]["change"].to_pylist() if "instances" in rows else []
-        (seen,) = self.query("select count(*) from now_instances").fetchone() or (0,)
-        (unusable,) = self.query("select count(*) from now_quarantine").fetchone() or (0,)
+        [(seen,)] = self.query("select count(*) from now_instances").fetchall()
+        [(unusable,)] = self.query("select count(*) from now_quarantine").fetchall()
         changed = {f"{kind}_count": kinds.count(kind) for kind in ("new", "changed", "gone")}
         return {"instance_count": seen, **changed, "quarantined_count": unusable}
 

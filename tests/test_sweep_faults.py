@@ -175,7 +175,6 @@ def test_many_slices_share_one_renewal(service: Emulator, tmp_path: Path) -> Non
 # Slices by status.
 
 
-@pytest.mark.xfail(strict=False, reason="the sweep stages pages while a result of its connection is unread")
 def test_statuses_that_move_between_slices_lose_nothing(service: Emulator, tmp_path: Path) -> None:
     service.documents = documents()[:500]
     service.faults = Faults(status_moves_per_page=20)
@@ -240,14 +239,12 @@ def offline(folder: Path) -> Settings:
     )
 
 
-@pytest.mark.xfail(strict=False, reason="the sweep stages pages while a result of its connection is unread")
 def test_an_instance_that_dodges_every_slice_is_found_by_the_walk_over_all(tmp_path: Path) -> None:
     settings = offline(tmp_path)
     found = swept(settings, Scope(split=True), client=Moving(settings, dodge))
     assert (found.verdict, seen(settings)) == ("complete", {"DE-1", "DE-2", "DE-3"})
 
 
-@pytest.mark.xfail(strict=True, reason="DELETED counts towards a total that may leave it out")
 def test_deleted_instances_do_not_stand_for_one_that_dodged_its_slices(tmp_path: Path) -> None:
     settings = offline(tmp_path)
     client = Moving(settings, dodge)
@@ -256,14 +253,12 @@ def test_deleted_instances_do_not_stand_for_one_that_dodged_its_slices(tmp_path:
     assert found.verdict != "complete" or "DE-3" in seen(settings)
 
 
-@pytest.mark.xfail(strict=True, reason="two rounds without a new instance are taken for proof")
 def test_an_instance_that_dodges_the_statuses_asked_for_is_not_passed_over(tmp_path: Path) -> None:
     settings = offline(tmp_path)
     found = swept(settings, Scope(statuses=("RUNNING", "STOPPED")), client=Moving(settings, dodge))
     assert found.verdict != "complete" or "DE-3" in seen(settings)
 
 
-@pytest.mark.xfail(strict=True, reason="a refused slice fails the sweep")
 def test_a_status_that_the_service_refuses_to_filter_by_does_not_end_a_split_sweep(
     service: Emulator, tmp_path: Path
 ) -> None:
@@ -278,7 +273,6 @@ def test_a_status_that_the_service_refuses_to_filter_by_does_not_end_a_split_swe
 # Answers with status 200.
 
 
-@pytest.mark.xfail(strict=True, reason="read_page looks for an error only where there is no list")
 @pytest.mark.parametrize("name", ["error_code", "error_msg", "error_message"])
 def test_an_error_that_comes_with_an_empty_list_is_no_empty_project(
     service: Emulator, name: str, tmp_path: Path
@@ -353,7 +347,9 @@ def test_a_killed_sweep_is_resumed_from_its_pages(service: Emulator, tmp_path: P
     assert len(service.requests) == 12
 
 
-def test_a_broken_split_sweep_is_resumed_slice_by_slice(service: Emulator, tmp_path: Path) -> None:
+def test_a_broken_split_sweep_is_resumed_and_proven_by_a_walk_over_all(
+    service: Emulator, tmp_path: Path
+) -> None:
     service.documents = documents()[:400]
     settings = settings_for(service, tmp_path, concurrency=1, limit=50)
     service.faults = Faults(fail_at_request=dict.fromkeys(range(14, 200), ERRORS["gateway"]))
@@ -362,10 +358,8 @@ def test_a_broken_split_sweep_is_resumed_slice_by_slice(service: Emulator, tmp_p
     service.requests.clear()
     found = swept(settings, Scope(split=True), resume=True)
     assert (found.verdict, len(seen(settings))) == ("complete", 400)
-    whole = len(service.requests)
-    service.requests.clear()
-    swept(settings, Scope(split=True))
-    assert whole < len(service.requests)
+    # What was landed before says nothing of the total now, so the slices alone prove nothing.
+    assert any("status" not in request.params for request in service.requests)
 
 
 # The command.
