@@ -25,14 +25,18 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except DemeterError as error:
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
             from etl.render import visible
 
             if ctx.params.get("verbose"):
                 traceback.print_exc()
             # The message may quote the service, and is one line whatever that sent.
-            click.echo(f"demeter: {visible(str(error))}", err=True)
-            ctx.exit(error.exit_status)
+            known = isinstance(error, DemeterError)
+            said = str(error) if known else f"a defect ({type(error).__name__}: {error}); -v shows where"
+            click.echo(f"demeter: {visible(said)}", err=True)
+            ctx.exit(error.exit_status if isinstance(error, DemeterError) else 1)
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -156,12 +160,11 @@ def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> 
 @main.command()
 @click.argument("instance_id")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Day of the billing time zone.")
-@click.option("--tz", help="Billing time zone (DEMETER_TZ).")
 @click.option(
     "--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to show it."
 )
 @click.pass_obj
-def explain(given: dict[str, Any], /, instance_id: str, day: datetime, tz: str | None, format: str) -> None:
+def explain(given: dict[str, Any], /, instance_id: str, day: datetime, format: str) -> None:
     """Show how the running time of an instance on a day came about, sighting by sighting.
 
     \b
@@ -171,7 +174,7 @@ def explain(given: dict[str, Any], /, instance_id: str, day: datetime, tz: str |
 
     from etl import explain as explanation
 
-    found = explanation.explain(_settings(given, tz=tz), _lake(given), instance_id, day.date())
+    found = explanation.explain(_lake(given), instance_id, day.date())
     if format == "json":
         click.echo(json.dumps(found, default=str, ensure_ascii=False, indent=2))
     else:
