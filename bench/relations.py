@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,16 +74,21 @@ class Sweep:
         """When it was, as the Date header tells: in whole seconds, cut off."""
         return self.at_us // SECOND * SECOND
 
+    @property
+    def day(self) -> int:
+        """The number of its day in UTC."""
+        return self.at_us // DAY
+
 
 def relations(fleet: Fleet, sweeps: Sequence[Sweep], *, tells_updates: bool = True) -> dict[str, list[Row]]:
     """The rows that the sweeps leave, by relation; updated_at is the creation unless it is told."""
     found: dict[str, list[Row]] = {name: [] for name in COLUMNS}
-    found["sweeps"] = [_sweep_row(number, sweep) for number, sweep in enumerate(sweeps)]
+    found["sweeps"] = [sweep_row(number, sweep) for number, sweep in enumerate(sweeps)]
     listings = [_listed(fleet, sweep) for sweep in sweeps]
     for instance in fleet.instances:
         instance.life.reach_end()
         seen = list(_sightings(instance, sweeps, listings))
-        found["instance_history"] += _history(instance, seen, tells_updates)
+        found["instance_history"] += history(_documents(instance, seen, tells_updates))
         found["queue_history"] += _queue(instance, seen)
     first = next((number for number, sweep in enumerate(sweeps) if sweep.verdict == "complete"), None)
     if first is not None:
@@ -102,7 +107,9 @@ def load(connection: duckdb.DuckDBPyConnection, rows: dict[str, list[Row]]) -> N
         connection.unregister("given")
 
 
-def worked_out(rows: dict[str, list[Row]], tz: str = "UTC") -> duckdb.DuckDBPyConnection:
+def worked_out(
+    rows: dict[str, list[Row]], tz: str = "UTC", statuses: Sequence[str] = ("RUNNING",)
+) -> duckdb.DuckDBPyConnection:
     """A connection with these relations and the marts of usage that come of them."""
     connection = duckdb.connect()
     load(connection, rows)
@@ -112,8 +119,8 @@ def worked_out(rows: dict[str, list[Row]], tz: str = "UTC") -> duckdb.DuckDBPyCo
     ).fetchall()
     zone = days.zone(tz)
     span = days.day_of(first, zone), days.day_of(last, zone)
-    statuses = pa.table({"status": ["RUNNING"]})
-    given = {"days": days.days(*span, zone), "hours": days.hours(*span, zone), "billed_statuses": statuses}
+    billed = pa.table({"status": list(statuses)})
+    given = {"days": days.days(*span, zone), "hours": days.hours(*span, zone), "billed_statuses": billed}
     for name, table in given.items():
         connection.register("given", table)
         connection.execute(f"create table {name} as select * from given")
@@ -148,36 +155,35 @@ def _sightings(
         yield number, sweep, states[position] if is_there else None
 
 
-def _history(
+def _documents(
     instance: Instance, seen: Sequence[tuple[int, Sweep, State | None]], tells_updates: bool
-) -> Iterator[Row]:
-    """A row when something is new or differs, on the first sight of a day, and when it left."""
-    last: Row | None = None
-    told: tuple[State, bool, int] | None = None
+) -> Iterator[tuple[int, Sweep, Row | None]]:
+    """The documents of an instance; those that cannot differ from the one before are left out."""
+    before: tuple[State | None, int] | None = None
     for number, sweep, state in seen:
-        if state is None:
+        is_late = state is not None and state.updated_us > sweep.at_us
+        if before != (state, sweep.day):
+            document = None if state is None else _document(instance, state, sweep.at_us, tells_updates)
+            yield number, sweep, document
+        before = None if is_late else (state, sweep.day)
+
+
+def history(seen: Iterable[tuple[int, Sweep, Row | None]]) -> Iterator[Row]:
+    """The rows of one instance, of its documents: new, changed, the first of a day, and gone."""
+    last: Row | None = None
+    day = -1
+    for number, sweep, document in seen:
+        if document is None:
             if last is not None:
-                yield last | _of_sweep(number, sweep) | {"change": "gone"}
-            last = told = None
+                yield last | of_sweep(number, sweep) | {"change": "gone"}
+            last = None
             continue
-        day = sweep.observed_us // DAY
-        is_late = state.updated_us > sweep.at_us
-        if told == (state, is_late, day) and not is_late:
-            continue
-        values = _document(instance, state, sweep.at_us, tells_updates)
-        change = _change(last, values, told is not None and told[2] == day)
-        told = (state, is_late, day)
+        change = "new" if last is None else "keyframe" if day < sweep.day else None
+        if last is not None and any(last[name] != value for name, value in document.items()):
+            change = "changed"
         if change:
-            last = {**_of_sweep(number, sweep), **values, "change": change}
+            last, day = {**of_sweep(number, sweep), **document, "change": change}, sweep.day
             yield last
-
-
-def _change(last: Row | None, values: Row, is_same_day: bool) -> str | None:
-    if last is None:
-        return "new"
-    if any(last[name] != value for name, value in values.items()):
-        return "changed"
-    return None if is_same_day else "keyframe"
 
 
 def _document(instance: Instance, state: State, now_us: int, tells_updates: bool) -> Row:
@@ -189,10 +195,10 @@ def _document(instance: Instance, state: State, now_us: int, tells_updates: bool
         "name": state.name,
         "description": fixed.description or None,
         "status": state.status,
-        "created_at": _instant(instance.created_us),
-        "updated_at": _instant(updated_us if tells_updates else instance.created_us),
-        "stop_at": None if stop_us is None else _instant(stop_us),
-        "run_started_at": None if stop_us is None else _instant(stop_us - (seconds or 0) * SECOND),
+        "created_at": instant(instance.created_us),
+        "updated_at": instant(updated_us if tells_updates else instance.created_us),
+        "stop_at": None if stop_us is None else instant(stop_us),
+        "run_started_at": None if stop_us is None else instant(stop_us - (seconds or 0) * SECOND),
         "flavor": state.flavor.name,
         "user_id": fixed.user["id"],
         "pool_id": fixed.pool["id"] if fixed.pool else None,
@@ -210,17 +216,17 @@ def _queue(instance: Instance, seen: Sequence[tuple[int, Sweep, State | None]]) 
     for number, sweep, state in seen:
         if state is not None and state.queue_end_us is not None:
             last = {
-                **_of_sweep(number, sweep),
+                **of_sweep(number, sweep),
                 "instance_id": instance.instance_id,
                 "flavor": state.flavor.name,
                 "status": state.status,
-                "began_at": _instant(state.at_us),
-                "ends_at": _instant(state.queue_end_us),
+                "began_at": instant(state.at_us),
+                "ends_at": instant(state.queue_end_us),
                 "change": "changed" if last else "new",
             }
             yield last
         elif last is not None:
-            yield last | _of_sweep(number, sweep) | {"change": "gone"}
+            yield last | of_sweep(number, sweep) | {"change": "gone"}
             last = None
 
 
@@ -228,7 +234,7 @@ def _billing(flavor: Any, number: int, sweep: Sweep) -> Row:
     details = flavor.details
     billed_as = details.get("billing_flavor") or None
     return {
-        **_of_sweep(number, sweep),
+        **of_sweep(number, sweep),
         "change": "new",
         "flavor": flavor.name,
         "promo_type": details.get("promo_type"),
@@ -241,7 +247,7 @@ def _billing(flavor: Any, number: int, sweep: Sweep) -> Row:
 def _flavor(flavor: Any, number: int, sweep: Sweep) -> Row:
     params = flavor.details["params"]
     return {
-        **_of_sweep(number, sweep),
+        **of_sweep(number, sweep),
         "change": "new",
         "flavor": flavor.name,
         "accelerator_count": params.get("NPU", params.get("GPU")),
@@ -250,14 +256,16 @@ def _flavor(flavor: Any, number: int, sweep: Sweep) -> Row:
     }
 
 
-def _sweep_row(number: int, sweep: Sweep) -> Row:
-    observed = None if sweep.verdict == "failed" else _instant(sweep.observed_us)
+def sweep_row(number: int, sweep: Sweep) -> Row:
+    """The row of a sweep; one that failed had no answer."""
+    observed = None if sweep.verdict == "failed" else instant(sweep.observed_us)
     spans = {"observed_from": observed, "observed_to": observed}
-    return {**_of_sweep(number, sweep), **spans, "scope": WHOLE, "verdict": sweep.verdict}
+    return {**of_sweep(number, sweep), **spans, "scope": WHOLE, "verdict": sweep.verdict}
 
 
-def _of_sweep(number: int, sweep: Sweep) -> Row:
-    observed = _instant(sweep.observed_us)
+def of_sweep(number: int, sweep: Sweep) -> Row:
+    """What every row says of the sweep that saw it."""
+    observed = instant(sweep.observed_us)
     return {
         "project_id": PROJECT,
         "sweep_id": f"sweep-{number:05d}",
@@ -266,5 +274,6 @@ def _of_sweep(number: int, sweep: Sweep) -> Row:
     }
 
 
-def _instant(instant_us: int) -> datetime:
+def instant(instant_us: int) -> datetime:
+    """The instant so many microseconds after the epoch."""
     return EPOCH + timedelta(microseconds=instant_us)

@@ -51,9 +51,9 @@ begun as (
 bounded as (
     select
         *,
-        lead(from_us) over life as next_from_us,
+        lead(coalesce(from_us, seen_us)) over life as next_from_us,
         lead(seen_us) over life as next_seen_us,
-        lead(turn_us) over life as next_turn_us,
+        lead(coalesce(turn_us, seen_us)) over life as next_turn_us,
         lead(evidence) over life as next_evidence
     from begun
     window life as (partition by project_id, instance_id order by seen_us, sweep_id)

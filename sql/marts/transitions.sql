@@ -27,10 +27,7 @@ bounded as (
         greatest(
             coalesce(before_seen_us, previous_us),
             coalesce(previous_us, before_seen_us),
-            case
-                when coalesce(before_is_running, false) then 0 else
-                    coalesce(created_us, 0)
-            end
+            case when before_seen_us is null then coalesce(created_us, 0) else 0 end
         ) as from_us,
         seen_us as to_us
     from paired
