@@ -94,12 +94,12 @@ def require(settings: Settings, *names: str) -> None:
 def check_url(url: str, name: str, allow_http: bool) -> None:
     """Raise UsageError unless the URL can be sent requests with credentials in them."""
     if "@" in url:
-        raise UsageError(f"{name} may hold no user and password: it looks like https://HOST")
+        raise UsageError(f"{name} may only hold a host and a path: no user and no password")
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{name} {url!r} is not a URL: it looks like https://modelarts.REGION.example.com")
     if parts.query or parts.fragment:
-        raise UsageError(f"{name} may only hold a host and a path: no query or fragment")
+        raise UsageError(f"{name} may only hold a host and a path: no user, query or fragment")
     if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
         raise UsageError(
             f"{name} {url!r} would send credentials unencrypted: use https, or set allow_http = true"
