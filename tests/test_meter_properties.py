@@ -21,7 +21,6 @@ NIGHTS = [
 ]
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"]
 STATUSES = ["RUNNING", "STOPPED", "STOPPING", "STARTING", "START_FAILED", "UNAVAILABLE", "DELETED", "NEWS"]
-INTERVALS = "(min_from_us, min_to_us), (from_us, to_us), (max_from_us, max_to_us)"
 
 few = settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 History = tuple[list[Sweep], dict[str, list[Any]]]
@@ -109,29 +108,26 @@ def assert_nothing_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def assert_no_day_is_longer_than_itself(connection: duckdb.DuckDBPyConnection) -> None:
-    daily = "select usage_date, sum(running_us_max) as us from usage_daily group by instance_id, usage_date"
-    longer = f"select 1 from ({daily}) join days using (usage_date) where us > day_to_us - day_from_us"
-    assert count(connection, longer) == 0
-    hourly = "select hour_from_us, sum(running_us_max) as us from usage_hourly group by instance_id, all"
-    hourly = hourly.replace("instance_id, all", "instance_id, hour_from_us")
-    longer = f"select 1 from ({hourly}) join hours using (hour_from_us) where us > hour_to_us - hour_from_us"
-    assert count(connection, longer) == 0
+    for part, key in (("day", "usage_date"), ("hour", "hour_from_us")):
+        mart, dimension = ("usage_daily", "days") if part == "day" else ("usage_hourly", "hours")
+        summed = f"select {key}, sum(running_us_max) as us from {mart} group by instance_id, {key}"
+        longer = f"select 1 from ({summed}) inner join {dimension} using ({key})"
+        assert count(connection, f"{longer} where us > {part}_to_us - {part}_from_us") == 0, part
 
 
 def assert_sums_agree(connection: duckdb.DuckDBPyConnection) -> None:
-    totals = {
-        tuple(connection.execute(f"select coalesce(sum({parts}), 0) from {name}").fetchall()[0])
-        for name, parts in {
-            "usage_daily": "running_us",
-            "usage_hourly": "running_us",
-            "sessions": "running_us",
-            "stretches": "to_us - from_us",
-        }.items()
-    }
-    assert len(totals) == 1
+    whole = total(connection, "stretches", "to_us - from_us")
+    for name in ("usage_daily", "usage_hourly", "sessions"):
+        assert total(connection, name, "running_us") == whole, name
     for key in ("usage_date", "flavor", "instance_id, usage_date", "user_id"):
-        grouped = f"select coalesce(sum(us), 0) from (select sum(running_us) as us from usage_daily group by {key})"
-        assert tuple(connection.execute(grouped).fetchall()[0]) in totals
+        grouped = f"(select sum(running_us) as us from usage_daily group by {key})"
+        assert total(connection, grouped, "us") == whole, key
+
+
+def total(connection: duckdb.DuckDBPyConnection, relation: str, value: str) -> int:
+    """The sum of a value over a relation; 0 where it has no rows."""
+    [(found,)] = connection.execute(f"select coalesce(sum({value}), 0) from {relation}").fetchall()
+    return int(found)
 
 
 @few
