@@ -127,14 +127,11 @@ def test_usage_without_a_price_is_never_taken_for_free(books: Books) -> None:
 
 
 def test_compute_and_disk_of_an_instance_are_compared_with_its_lines_together(books: Books) -> None:
-    books.keep([charge(price="2"), disk()], until=date(2026, 10, 5))
-    by_day, by_hour = "DE-1,2026-10-01,2026-10-02,0.168,CNY", "DE-1,2026-10-01 08:00,2026-10-01 09:00,2,CNY"
-    [row] = compared(books, by_hour, by_day)
-    assert (row["status"], row["billed_amount"], row["cost"]) == (
-        "within bounds",
-        Decimal("2.168"),
-        Decimal("2.168"),
-    )
+    books.keep([charge(hours="2", price="2"), disk()], until=date(2026, 10, 5))
+    hours = ("DE-1,2026-10-01 08:00,2026-10-01 09:00,2,CNY", "DE-1,2026-10-01 20:00,2026-10-01 21:00,2,CNY")
+    [row] = compared(books, *hours, "DE-1,2026-10-01,2026-10-02,0.168,CNY")
+    told = (row["status"], row["line_count"], row["billed_amount"], row["cost"])
+    assert told == ("within bounds", 3, Decimal("4.168"), Decimal("4.168"))
 
 
 def test_a_bill_in_another_currency_is_not_compared(books: Books) -> None:
