@@ -102,7 +102,7 @@ def test_nothing_is_metered_before_the_first_complete_sweep_or_after_the_last() 
 def test_a_deletion_is_somewhere_between_two_sweeps(last: Mapping[str, Listed]) -> None:
     listed = {"DE-1": Listed(sizes={0: GB}, created_at=at(0))}
     sweeps = [Sweep(at(0), {}), Sweep(at(1), listed), Sweep(at(4), listed), Sweep(at(8), last)]
-    assert gb_hours([*sweeps, Sweep(at(20), last)]) == [(1, 4, 6, 8)]
+    assert gb_hours([*sweeps, Sweep(at(20), last), Sweep(at(23), {})]) == [(1, 4, 6, 8)]
 
 
 def test_updated_at_tells_when_an_instance_was_deleted() -> None:
