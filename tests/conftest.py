@@ -14,8 +14,10 @@ from hypothesis import settings
 
 from etl.lake import Lake
 
-# How fast a shared machine happens to be is no property of the code.
-settings.register_profile("demeter", deadline=None)
+# How fast a shared machine happens to be is no property of the code. The examples are the same in every
+# run, so that a test fails for what was changed; `--hypothesis-profile search` looks for new ones.
+settings.register_profile("search", deadline=None, print_blob=True)
+settings.register_profile("demeter", deadline=None, derandomize=True)
 settings.load_profile("demeter")
 
 
@@ -64,3 +66,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake of eight instances, each of its own kind; tests only read it."""
     return lakes.of_documents(tmp_path_factory.mktemp("documents") / "lake")
+
+
+@pytest.fixture(scope="session")
+def built_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake of two projects with all marts, most of it priced; tests only read it."""
+    return lakes.of_lives(tmp_path_factory.mktemp("lives"))

@@ -125,12 +125,20 @@ def same(one: Any, other: Any) -> bool:
     )
 
 
+def parsed(text: str) -> Any:
+    """What a text is in JSON; the text itself where it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def says(cell: Any, kind: str, value: Any) -> bool:
     """Whether a cell of a kind of column says what a JSON value says."""
     if cell is None:
         return False
     if kind == "text":
-        return cell == value if isinstance(value, str) else same(json.loads(cell), value)
+        return cell == value if isinstance(value, str) else same(parsed(cell), value)
     if kind == "boolean":
         return bool(cell) is (
             value if isinstance(value, bool) else {"true": True, "false": False}[value.lower()]
