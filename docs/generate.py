@@ -13,11 +13,10 @@ from pathlib import Path
 
 import click
 
-from etl import errors, sqlfiles
+from etl import errors, schema, sqlfiles
 from etl.cli import main
 from etl.dictionary import CHANGE, COMMON, OBSERVED_DATE, TABLES, Column, maps, unit
 from etl.emulator import Faults
-from etl.marts import STORED
 from etl.reports import reports
 from etl.settings import SECRETS, Settings
 
@@ -177,20 +176,33 @@ def _maps() -> Iterator[str]:
 
 def _marts() -> Iterator[str]:
     yield from ("## Marts", "", "`demeter build` works these out from the tables.", "")
-    rows = []
-    for name in STORED:
-        comments = re.findall(
-            r"^-- (.*)\n", sqlfiles.text("marts", name).partition("\nwith ")[0] + "\n", re.M
-        )
-        question, _, grain = " ".join(comments).partition(" Grain: ")
-        rows.append((f"`{name}`", question, grain.removesuffix(".")))
-    yield from _table(("mart", "question", "a row is"), rows)
+    for name in schema.marts():
+        question, grain, note = sqlfiles.meaning("marts", name)
+        yield from (f"### {name}", "", f"{question} {grain[:1].upper()}{grain[1:]}. {note}".rstrip(), "")
+        rows = [
+            (f"`{each['column']}`", each["type"], each["unit"], each["meaning"])
+            for each in schema.columns(name)
+        ]
+        yield from _table(("column", "type", "unit", "meaning"), rows)
 
 
 def _reports() -> Iterator[str]:
-    yield from ("## Reports", "", "`demeter report NAME` runs one.", "")
-    rows = [(f"`{each.name}`", f"{each.question} {each.note}".rstrip(), each.grain) for each in reports()]
-    yield from _table(("report", "question", "a row is"), rows)
+    yield from (
+        "## Reports",
+        "",
+        "`demeter report NAME` runs one; [Reports](reports.md) shows some at work.",
+        "",
+    )
+    rows = [
+        (
+            f"`{each.name}`",
+            f"{each.question} {each.note}".rstrip(),
+            each.grain,
+            ", ".join(f"`{option}`" for option in each.options),
+        )
+        for each in reports()
+    ]
+    yield from _table(("report", "question", "a row is", "options"), rows)
 
 
 def _faults() -> Iterator[str]:

@@ -13,6 +13,7 @@ import click
 from etl import __version__
 from etl.errors import CheckFailed, DemeterError, IncompleteListing, UsageError
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
+from etl.reporting import report
 from etl.showcase import demo, emulate
 from etl.terminal import log_to_stderr, progress_bar
 
@@ -234,25 +235,7 @@ def reconcile(given: dict[str, Any], /, format: str | None, output: Path | None,
     click.echo(b"".join(totals), nl=False, err=True)
 
 
-@main.command()
-@click.argument("name", required=False)
-@AS_FORMAT
-@TO_FILE
-@click.pass_obj
-def report(given: dict[str, Any], /, name: str | None, format: str | None, output: Path | None) -> None:
-    """Answer a question from the lake; without NAME, list the reports.
-
-    \b
-    demeter report running_without_auto_stop
-    demeter report inventory_by_pool -o pools.csv
-    """
-    from etl import render, reports
-
-    if name is None:
-        show_rows(reports.listing(), format, output)
-    else:
-        chosen = reports.report(name)
-        render.write(reports.run(_lake(given), chosen.name), format_of(format, output), output)
+main.add_command(report)
 
 
 @main.command()

@@ -125,7 +125,7 @@ class Prompt:
         show_rows(reports.listing())
 
     def _report(self, name: str) -> None:
-        render.write(reports.run(self.lake, name), self.format)
+        reports.write(reports.run(self.lake, name), self.format)
 
     def _format(self, name: str) -> None:
         formats = render.FORMATS[:-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -54,15 +54,16 @@ _EXPLAIN = re.compile(
 )
 
 
-def run(lake: Lake, query: str) -> pa.Table:
-    """The result of one reading statement over the views of a lake; UsageError says what is wrong."""
+def run(lake: Lake, query: str, values: Mapping[str, Any] | None = None) -> pa.Table:
+    """The result of one reading statement over the views of a lake, with a value for each of its
+    $parameters; UsageError says what is wrong."""
     lake.check()
     check(query)
     with views.connect(lake) as connection:
         try:
             # It holds for tables what the check holds for files.
             connection.execute("begin transaction read only")
-            return _shown(_result(connection, query))
+            return _shown(_result(connection, query, values))
         except (duckdb.IOException, duckdb.HTTPException) as error:
             raise DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again") from None
         except duckdb.OutOfMemoryException as error:
@@ -137,10 +138,10 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(value)
 
 
-def _result(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+def _result(connection: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, Any] | None) -> pa.Table:
     """The result of a query, which Ctrl-C ends: DuckDB itself does not look for it."""
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(lambda: connection.sql(query).to_arrow_table())
+        job = pool.submit(lambda: connection.sql(query, params=values or None).to_arrow_table())
         try:
             return job.result()
         except KeyboardInterrupt:

@@ -1,10 +1,17 @@
-"""The data dictionary as people read it: tables, their columns, and where in the API they come from."""
+"""The data dictionary as people read it: tables and marts, their columns, and where they come from.
+
+The columns of the marts are data, in marts.csv.
+"""
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 
+from etl import sqlfiles
 from etl.dictionary import TABLES, Column, Table, all_columns, maps, unit
 from etl.errors import UsageError
 
@@ -25,13 +32,24 @@ VALID = (
 
 
 def tables() -> list[Row]:
-    """Every table: its name, what a row is, and the view that holds all its versions."""
-    return [{"table": table.name, "history": table.history, "a row is": table.grain} for table in TABLES]
+    """Every table and mart: its name, what a row is, and the view that holds all its versions."""
+    tidy = [{"table": table.name, "history": table.history, "a row is": table.grain} for table in TABLES]
+    return [*tidy, *({"table": name, "history": "", "a row is": grain(name)} for name in marts())]
 
 
 def names() -> list[str]:
-    """The names of all tables and history views."""
-    return [name for table in TABLES for name in (table.name, table.history) if name]
+    """The names of all tables, history views and marts."""
+    return [*(name for table in TABLES for name in (table.name, table.history) if name), *marts()]
+
+
+def marts() -> list[str]:
+    """The names of the marts, in the order in which they are worked out."""
+    return list(_marts())
+
+
+def grain(mart: str) -> str:
+    """What a row of a mart is."""
+    return sqlfiles.meaning("marts", mart)[1].replace("one row per ", "one per ", 1)
 
 
 def find(name: str) -> Table:
@@ -50,14 +68,18 @@ def unknown(kind: str, name: str, known: list[str], lists: str) -> UsageError:
 
 
 def columns(name: str) -> list[Row]:
-    """Every column of a table or a history view, with its type, unit, meaning and origin."""
+    """Every column of a table, a history view or a mart, with its type, unit, meaning and origin."""
+    if name in _marts():
+        return _marts()[name]
     table = find(name)
     found = [*all_columns(table), *(VALID if name == table.history else ())]
     return [_row(column) for column in [*found, *(_map_columns() if table.name == "attributes" else [])]]
 
 
 def heading(name: str) -> str:
-    """What a row of a table or a history view is, in a line."""
+    """What a row of a table, a history view or a mart is, in a line."""
+    if name in _marts():
+        return f"{name}: {grain(name)}; `demeter build` works it out"
     table = find(name)
     if name == table.history:
         return f"{name}: every version of {table.grain}, each valid from valid_from until valid_to"
@@ -74,6 +96,16 @@ def _row(column: Column) -> Row:
         "field": column.field,
         "reference": column.reference,
     }
+
+
+@cache
+def _marts() -> dict[str, list[Row]]:
+    """The columns of each mart, as rows like those of a table, without a field of the API."""
+    found: dict[str, list[Row]] = {}
+    with Path(__file__).with_name("marts.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row.pop("table"), []).append({**row, "field": "", "reference": "derived"})
+    return found
 
 
 def _map_columns() -> list[Column]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -22,3 +23,18 @@ def text(kind: str, name: str) -> str:
 def names(kind: str) -> list[str]:
     """The names of all relations of a kind, sorted."""
     return sorted(path.stem for path in (directory() / kind).glob("*.sql"))
+
+
+def divided(sql: str) -> tuple[str, str]:
+    """The comments that a text begins with, and the rest of it."""
+    head = "".join(re.findall(r"\A(?:--.*\n)*", sql))
+    return head, sql.removeprefix(head)
+
+
+def meaning(kind: str, name: str) -> tuple[str, str, str]:
+    """What the comments of a relation say: its question, its grain, and what else there is to know."""
+    head, _ = divided(text(kind, name))
+    comments = " ".join(line.removeprefix("--").strip() for line in head.splitlines())
+    question, _, rest = comments.partition(" Grain: ")
+    grain, _, note = rest.partition(". ")
+    return question, grain.removesuffix("."), note

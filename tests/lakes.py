@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from support import swept
+from support import committed, swept
 
+from etl.build import build
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
+from etl.emulator.rows import Documents
 from etl.lake import Lake
+from etl.settings import Settings
 
 MIDNIGHT = "2026-10-12T00:00:00Z"
 MIDNIGHT_MS = 1_791_763_200_000
@@ -87,4 +90,57 @@ def of_documents(directory: Path) -> Lake:
             service.documents = documents
             lake = sweep_into(directory, service)
             service.clock.advance(hours=1)
+    return lake
+
+
+VOLUME = {"storage": {"type": "evs", "location": {"volume_size": 5, "volume_unit": "GB"}}}
+FREE_TERMS = with_flavor("cpu.free", type="CPU", promo_type="Free")
+PAIRED = with_flavor("gpu.2", type="GPU", params={"GPU": 2}, billing_flavor="gpu", billing_params=2)
+ODD = with_flavor("odd.1")
+PRICES = """sku,region,kind,unit,currency,unit_price,valid_from,valid_to
+ascend.2,,compute,hour,CNY,10,,
+cpu.2u,,compute,hour,CNY,1.2,,
+cpu.free,,compute,hour,CNY,0.3,,
+gpu,,compute,hour,CNY,4,,
+modelarts.storage.volume,,storage,gb_hour,CNY,0.0014,,
+pool-1,,pool,hour,CNY,30,,
+"""
+HOURS = (0, 1, 12, 24, 30)
+PROJECTS = ("a" * 32, "b" * 32)
+
+
+def lives(hour: int) -> list[dict[str, Any]]:
+    """What is there at an hour after midnight: some run, some wait, stop or fail, and some keep disks."""
+    ended = {"latest_update_timestamp": str(MIDNIGHT_MS + 6 * HOUR_MS)}
+    begun = {"begin_timestamp": MIDNIGHT_MS, "status": "START_QUEUING", "flavor": "cpu.free", "id": "DE-6"}
+    return [
+        instance(1, "RUNNING", **ANN, **POOL, **ASCEND)
+        if hour < 12
+        else instance(1, "STOPPED", **ANN, **POOL, **ASCEND) | ended,
+        instance(2, "RUNNING"),
+        instance(3, "STOPPED", **ANN, **CPU, spec=VOLUME),
+        instance(4, "RUNNING", **BO, **CPU, **NEVER_STOPS, workspace={"id": "0"}, ai_project={"id": "ai-1"}),
+        instance(5, "STARTING" if hour < 12 else "START_FAILED", **BO, **ODD),
+        instance(6, "RUNNING", **ANN, **FREE_TERMS)
+        if hour >= 12
+        else instance(6, "START_QUEUING", **ANN, **FREE_TERMS, queuing_info=begun),
+        instance(7, "START_QUEUING", **ANN, queuing_info=begun | {"id": "DE-7", "flavor": "gpu.2"}),
+        instance(8, "RUNNING", **BO, **PAIRED, spec=VOLUME),
+        instance(9, "RUNNING", **BO, **ODD, **POOL),
+    ]
+
+
+def of_lives(directory: Path) -> Lake:
+    """The built and priced lake of two projects, whose days are those of UTC: the first was seen for 30
+    hours, the second for 24 of the same."""
+    lake = Lake(directory / "lake")
+    for hour in HOURS:
+        seen = Documents(lives(hour))
+        clock = Clock.at(f"2026-10-{12 + hour // 24}T{hour % 24:02}:00:00Z")
+        with Emulator(clock=clock, fleets=dict.fromkeys(PROJECTS, seen)) as service:
+            for project in PROJECTS if hour in (0, 24) else PROJECTS[:1]:
+                found = committed(service, lake, project_id=project, token=service.token_of(project))
+                assert (found.verdict, found.error) == ("complete", None)
+    (directory / "prices.csv").write_text(PRICES, encoding="utf-8")
+    build(Settings(tz="UTC", prices=str(directory / "prices.csv")), lake)
     return lake

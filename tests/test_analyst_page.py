@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from etl import prompt, query, reports, schema
+from etl import prompt, query, schema
 from etl.lake import Lake
 
 PAGE = (Path(__file__).parents[1] / "docs" / "analyst.md").read_text(encoding="utf-8")
@@ -49,11 +49,6 @@ def test_running_instances_at_a_sweep_are_those_that_the_table_shows(lake: Lake)
 
 def test_the_tables_are_the_dictionarys() -> None:
     assert cells("Tables") == [tuple(row.values()) for row in schema.tables()]
-
-
-def test_the_reports_are_those_that_there_are() -> None:
-    told = [name for name, _ in cells("Reports")]
-    assert told == [report.name for report in reports.reports()]
 
 
 def test_the_prompt_has_the_commands_that_are_told() -> None:

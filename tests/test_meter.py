@@ -156,6 +156,16 @@ def test_an_announced_stop_is_bounded_only_where_announced_stops_leave_their_mar
     assert uppers == [(0, 9), ALL]
 
 
+def test_a_mark_that_came_late_shows_that_the_one_before_bounds_nothing() -> None:
+    sweeps = [*TWO, sweep(30)]
+    history = {name: [*seen, seen[-1]] for name, seen in record().items()}
+    uppers = []
+    for later in (9, 15.05):
+        seen = [RUNNING, seen_as("STOPPED", updated=9), seen_as("STOPPED", updated=later)]
+        uppers.append(stretches(marts(sweeps, history | {"DE-1": seen}), "DE-1")[0][-1])
+    assert uppers == [(0, 9), ALL]
+
+
 def test_evidence_of_a_later_day_is_not_used() -> None:
     day = 24 * 60
     sweeps = [*TWO, sweep(day), sweep(day + 15)]

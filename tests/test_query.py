@@ -249,12 +249,12 @@ def test_an_interrupt_ends_a_query_that_runs(small_lake: Lake) -> None:
     with views.connect(small_lake) as connection:
         threading.Timer(0.5, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            query._result(connection, "select count(*) from range(4000000000) t(a) where hash(a) = 3")
+            query._result(connection, "select count(*) from range(4000000000) t(a) where hash(a) = 3", None)
         assert connection.execute("select 1").fetchone() == (1,)
 
 
 def test_a_file_that_is_missing_is_told_as_such(monkeypatch: pytest.MonkeyPatch, small_lake: Lake) -> None:
-    def fails(connection: object, text: str) -> pa.Table:
+    def fails(connection: object, text: str, values: object) -> pa.Table:
         raise duckdb.IOException("IO Error: No files found that match\nLINE 1: x")
 
     monkeypatch.setattr(query, "_result", fails)

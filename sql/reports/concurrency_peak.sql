@@ -1,0 +1,155 @@
+-- How many instances and accelerators ran at once, at most and on average?
+-- Grain: one row per project and day of the billing time zone on which anything ran.
+-- Accelerators are those of flavors that tell them. When a run began and ended is an
+-- estimate, and so is a peak.
+with hours as (
+    select distinct
+        project_id,
+        usage_date,
+        hour_from_us
+    from usage_hourly
+    where usage_date >= $from and usage_date < $to
+),
+
+held as (
+    select
+        project_id,
+        instance_id,
+        flavor,
+        hour_from_us,
+        max(coalesce(accelerator_count, 0)) as accelerator_count
+    from usage_hourly
+    where usage_date >= $from and usage_date < $to
+    group by project_id, instance_id, flavor, hour_from_us
+),
+
+pieces as (
+    select
+        hours.project_id,
+        hours.usage_date,
+        hours.hour_from_us,
+        stretches.instance_id,
+        stretches.flavor,
+        greatest(stretches.from_us, hours.hour_from_us) as from_us,
+        least(stretches.to_us, hours.hour_from_us + 3600000000) as to_us
+    from hours
+    inner join stretches
+        on
+        hours.project_id = stretches.project_id
+        and hours.hour_from_us < stretches.to_us
+        and hours.hour_from_us + 3600000000 > stretches.from_us
+    where stretches.to_us > stretches.from_us
+),
+
+turns as (
+    select
+        pieces.project_id,
+        pieces.usage_date,
+        pieces.hour_from_us,
+        pieces.from_us as at_us,
+        1 as instance_change,
+        coalesce(held.accelerator_count, 0) as accelerator_change
+    from pieces
+    left join held
+        on
+        pieces.project_id = held.project_id
+        and pieces.instance_id = held.instance_id
+        and pieces.flavor is not distinct from held.flavor
+        and pieces.hour_from_us = held.hour_from_us
+    union all
+    select
+        pieces.project_id,
+        pieces.usage_date,
+        pieces.hour_from_us,
+        pieces.to_us as at_us,
+        -1 as instance_change,
+        -coalesce(held.accelerator_count, 0) as accelerator_change
+    from pieces
+    left join held
+        on
+        pieces.project_id = held.project_id
+        and pieces.instance_id = held.instance_id
+        and pieces.flavor is not distinct from held.flavor
+        and pieces.hour_from_us = held.hour_from_us
+),
+
+moments as (
+    select
+        project_id,
+        usage_date,
+        hour_from_us,
+        at_us,
+        sum(instance_change) as instance_change,
+        sum(accelerator_change) as accelerator_change
+    from turns
+    group by project_id, usage_date, hour_from_us, at_us
+),
+
+running as (
+    select
+        project_id,
+        usage_date,
+        at_us,
+        sum(instance_change) over hour_so_far as instance_count,
+        sum(accelerator_change) over hour_so_far as accelerator_count
+    from moments
+    window hour_so_far as (
+        partition by project_id, hour_from_us
+        order by at_us
+        rows between unbounded preceding and current row
+    )
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by project_id, usage_date order by instance_count desc, at_us
+        ) as place
+    from running
+),
+
+peaks as (
+    select
+        project_id,
+        usage_date,
+        cast(max(instance_count) as bigint) as peak_instance_count,
+        cast(max(accelerator_count) as bigint) as peak_accelerator_count,
+        max(case when place = 1 then at_us end) as peak_us
+    from ranked
+    group by project_id, usage_date
+),
+
+used as (
+    select
+        project_id,
+        usage_date,
+        sum(running_us) as running_us,
+        sum(running_us * accelerator_count) as accelerator_us,
+        count(distinct case when running_us > 0 then instance_id end) as instance_count
+    from usage_daily
+    where usage_date >= $from and usage_date < $to
+    group by project_id, usage_date
+)
+
+select
+    peaks.project_id,
+    peaks.usage_date,
+    used.instance_count,
+    peaks.peak_instance_count,
+    peaks.peak_accelerator_count,
+    cast(
+        cast(used.running_us as double)
+        / nullif(cast(coverage.metered_seconds as double) * 1000000, 0) as decimal(18, 6)
+    ) as mean_running_instances,
+    cast(
+        cast(coalesce(used.accelerator_us, 0) as double)
+        / nullif(cast(coverage.metered_seconds as double) * 1000000, 0) as decimal(18, 6)
+    ) as mean_running_accelerators,
+    to_timestamp(cast(floor(peaks.peak_us / 1000000) as bigint)) as peak_at
+from peaks
+left join used
+    on peaks.project_id = used.project_id and peaks.usage_date = used.usage_date
+left join coverage
+    on peaks.project_id = coverage.project_id and peaks.usage_date = coverage.usage_date
+order by peaks.usage_date, peaks.project_id

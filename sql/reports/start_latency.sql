@@ -1,0 +1,64 @@
+-- How long do instances take to start, and how often do they fail to?
+-- Grain: one row per project and flavor; null is an instance without a flavor. Latencies
+-- are of the starts that a sweep saw under way: the longer ones, where sweeps are far
+-- apart. When each began and ended is an estimate.
+with ordered as (
+    select
+        *,
+        lag(status) over life as status_before,
+        lead(status) over life as status_after,
+        lead(started_us) over life as after_us
+    from states
+    window life as (partition by project_id, instance_id order by state_number)
+),
+
+starts as (
+    select
+        project_id,
+        flavor,
+        case
+            when status in ('CREATING', 'STARTING') and status_after = 'RUNNING'
+                then after_us - started_us
+        end as latency_us,
+        status = 'RUNNING'
+        and not is_left_censored
+        and coalesce(status_before, '') not in ('RUNNING', 'STOPPING') as is_start,
+        status in ('CREATE_FAILED', 'START_FAILED')
+        and not is_left_censored as is_failure,
+        status in ('CREATING', 'STARTING') and is_right_censored as is_under_way
+    from ordered
+    where started_us >= $from_us and started_us < $to_us
+),
+
+counted as (
+    select
+        project_id,
+        flavor,
+        cast(count_if(is_start) as bigint) as start_count,
+        cast(count_if(is_failure) as bigint) as failure_count,
+        cast(count_if(is_under_way) as bigint) as under_way_count,
+        count(latency_us) as seen_starting_count,
+        percentile_cont(0.5) within group (order by latency_us) as p50_us,
+        percentile_cont(0.9) within group (order by latency_us) as p90_us,
+        percentile_cont(0.99) within group (order by latency_us) as p99_us
+    from starts
+    group by project_id, flavor
+)
+
+select
+    project_id,
+    flavor,
+    start_count,
+    failure_count,
+    cast(
+        100 * cast(failure_count as double) / nullif(start_count + failure_count, 0)
+        as decimal(18, 6)
+    ) as failure_percent,
+    under_way_count,
+    seen_starting_count,
+    cast(p50_us / 1000000 as decimal(18, 3)) as latency_seconds_p50,
+    cast(p90_us / 1000000 as decimal(18, 3)) as latency_seconds_p90,
+    cast(p99_us / 1000000 as decimal(18, 3)) as latency_seconds_p99
+from counted
+where start_count + failure_count + under_way_count + seen_starting_count > 0
+order by start_count + failure_count desc, project_id, flavor nulls last
