@@ -161,12 +161,15 @@ def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> 
 @main.command()
 @click.argument("instance_id")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Day of the billing time zone.")
+@click.option("--project-id", help="Project of the instance, where several have one of this id.")
 @click.option(
     "--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to show it."
 )
 @click.pass_obj
-def explain(given: dict[str, Any], /, instance_id: str, day: datetime, format: str) -> None:
-    """Show how the running time of an instance on a day came about, sighting by sighting.
+def explain(
+    given: dict[str, Any], /, instance_id: str, day: datetime, project_id: str | None, format: str
+) -> None:
+    """Show how the running time and the cost of an instance on a day came about, sighting by sighting.
 
     \b
     demeter explain DE-a970f5d4-7b26-11eb-91ca-0255ac10003b --day 2026-10-13
@@ -175,7 +178,7 @@ def explain(given: dict[str, Any], /, instance_id: str, day: datetime, format: s
 
     from etl import explain as explanation
 
-    found = explanation.explain(_lake(given), instance_id, day.date())
+    found = explanation.explain(_lake(given), instance_id, day.date(), project_id)
     if format == "json":
         click.echo(json.dumps(found, default=str, ensure_ascii=False, indent=2))
     else:

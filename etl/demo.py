@@ -20,11 +20,14 @@ MARKER = "demo.json"
 REPORTS = (
     "sweep_verdicts",
     "inventory_by_status",
-    "inventory_by_flavor",
-    "inventory_by_user",
-    "running_without_auto_stop",
+    "summary",
+    "usage_by_day",
+    "top_spenders",
+    "forgotten",
+    "stopped_but_kept",
     "failures_by_reason",
-    "queue_now",
+    "price_coverage",
+    "data_quality",
 )
 
 

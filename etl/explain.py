@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from etl import days, marts, views
+from etl import days, marts, prices, views
 from etl.errors import UsageError
 from etl.lake import Lake
 from etl.render import visible
@@ -34,6 +34,8 @@ RULES = {
     ("unseen", "midpoint"): "it did not run at either sighting, but changed in between",
 }
 
+PLURALS = {"hour": "hours", "gb_hour": "GB-hours"}
+
 _STRETCHES = """
 select
     kind, evidence, from_sweep_id, to_sweep_id, flavor,
@@ -42,20 +44,33 @@ select
     greatest(least(to_us, $to) - greatest(from_us, $from), 0) as running_us,
     greatest(least(max_to_us, $to) - greatest(max_from_us, $from), 0) as running_us_max
 from stretches
-where instance_id = $instance and max_from_us < $to and max_to_us > $from
+where project_id = $project and instance_id = $instance and max_from_us < $to and max_to_us > $from
     and max_to_us > max_from_us
 order by max_from_us, max_to_us
+"""
+
+_CHARGES = """
+select
+    charge, sku, flavor, volume, billing_flavor, billing_ratio, promo_type, is_dedicated, is_waived,
+    quantity, unit, unit_price, currency, price_currency, exchange_rate, list_cost,
+    billed_cost, billed_cost_min, billed_cost_max, price_id
+from cost_daily
+where project_id = $project and instance_id = $instance and usage_date = $day
+order by charge, sku, volume nulls first, quantity, billed_cost
 """
 
 _SIGHTING = """
 select sweep_id, observed_at, change, status, updated_at, run_started_at, stop_at, flavor
 from instance_history
-where instance_id = $instance and sweep_id = $sweep
+where project_id = $project and instance_id = $instance and sweep_id = $sweep
 """
 
 
-def explain(lake: Lake, instance_id: str, day: date) -> dict[str, Any]:
-    """The running time and cost of an instance on a day of the zone that was built in, piece by piece."""
+def explain(lake: Lake, instance_id: str, day: date, project_id: str | None = None) -> dict[str, Any]:
+    """The running time and cost of an instance on a day of the zone that was built in, piece by piece.
+
+    UsageError where nothing is built, or where no project or several have such an instance.
+    """
     lake.check()
     built = marts.published(lake)
     if built is None:
@@ -63,24 +78,42 @@ def explain(lake: Lake, instance_id: str, day: date) -> dict[str, Any]:
     zone = days.zone(built.tz)
     begin, end = days.begins_us(day, zone), days.begins_us(day + timedelta(1), zone)
     connection = views.unlocked(lake)
-    names = connection.execute(
-        "select name from instance_history where instance_id = $1 order by observed_at", [instance_id]
-    ).fetchall()
-    if not names:
-        raise UsageError(f"no instance {instance_id} was ever seen: `demeter sql` lists `instances`")
-    found = _rows(connection, _STRETCHES, instance=instance_id, **{"from": begin, "to": end})
-    pieces = [_piece(connection, instance_id, row) for row in found]
+    project_id, name = _whose(connection, instance_id, project_id)
+    of = {"project": project_id, "instance": instance_id}
+    found = _rows(connection, _STRETCHES, **of, **{"from": begin, "to": end})
+    pieces = [_piece(connection, of, row) for row in found]
     return {
+        "project_id": project_id,
         "instance_id": instance_id,
-        "name": names[-1][0],
+        "name": name,
         "usage_date": day.isoformat(),
         "time_zone": built.tz,
         "running_seconds_min": _sum(pieces, "running_seconds_min"),
         "running_seconds": _sum(pieces, "running_seconds"),
         "running_seconds_max": _sum(pieces, "running_seconds_max"),
         "stretches": pieces,
-        "cost": _cost(connection, instance_id, day),
+        "cost": _cost(connection, lake, of, day),
     }
+
+
+def _whose(
+    connection: duckdb.DuckDBPyConnection, instance_id: str, project_id: str | None
+) -> tuple[str, str | None]:
+    """The project of an instance, and the name that it had last."""
+    seen = connection.execute(
+        "select project_id, max_by(name, observed_at) from instance_history where instance_id = $1 "
+        "group by project_id order by project_id",
+        [instance_id],
+    ).fetchall()
+    found = [each for each in seen if project_id in (None, each[0])]
+    if not found:
+        where = f" in project {project_id}" if project_id else ""
+        raise UsageError(f"no instance {instance_id} was ever seen{where}: `demeter sql` lists `instances`")
+    if len(found) > 1:
+        projects = ", ".join(project for project, _ in found)
+        raise UsageError(f"{instance_id} is in several projects: give --project-id with one of {projects}")
+    project, name = found[0]
+    return project, name
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -99,14 +132,14 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(f"    {piece['rule']}")
         said += [f"    {name}: {_seen(piece[name])}" for name in ("before", "after") if piece[name]]
     for row in found["cost"]:
-        said += ["", _arithmetic(row)]
+        said += ["", *_arithmetic(row)]
     return [visible(line) for line in said]
 
 
-def _piece(connection: duckdb.DuckDBPyConnection, instance_id: str, row: dict[str, Any]) -> dict[str, Any]:
+def _piece(connection: duckdb.DuckDBPyConnection, of: dict[str, str], row: dict[str, Any]) -> dict[str, Any]:
     """One stretch of the day, with the sightings that it rests on."""
     before, after = (
-        next(iter(_rows(connection, _SIGHTING, instance=instance_id, sweep=row[sweep])), None)
+        next(iter(_rows(connection, _SIGHTING, **of, sweep=row[sweep])), None)
         for sweep in ("from_sweep_id", "to_sweep_id")
     )
     return {
@@ -123,17 +156,13 @@ def _piece(connection: duckdb.DuckDBPyConnection, instance_id: str, row: dict[st
     }
 
 
-def _cost(connection: duckdb.DuckDBPyConnection, instance_id: str, day: date) -> list[dict[str, Any]]:
-    """The rows of cost_daily behind the day's cost; none where no price book was built in."""
-    exists = "select 1 from information_schema.tables where table_name = 'cost_daily'"
-    if not connection.execute(exists).fetchall():
-        return []
-    query = (
-        "select charge, sku, quantity, unit, unit_price, currency, list_cost, billed_cost, "
-        "billed_cost_min, billed_cost_max, price_id from cost_daily "
-        "where instance_id = $instance and usage_date = $day order by charge, sku, quantity"
-    )
-    return _rows(connection, query, instance=instance_id, day=day)
+def _cost(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, of: dict[str, str], day: date
+) -> list[dict[str, Any]]:
+    """The rows of cost_daily behind the day's cost, each with its row of the price book."""
+    book = {row["price_id"]: row for row in prices.load(lake.path).to_pylist()}
+    charged = _rows(connection, _CHARGES, **of, day=day)
+    return [{**row, "price": book.get(row["price_id"])} for row in charged]
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, **values: Any) -> list[dict[str, Any]]:
@@ -171,12 +200,46 @@ def _seen(sighting: dict[str, Any]) -> str:
     return f"{state} at {_clock(sighting['observed_at'])} ({', '.join(told)}), sweep {sighting['sweep_id']}"
 
 
-def _arithmetic(row: dict[str, Any]) -> str:
-    """How one charge was worked out."""
-    if row["unit_price"] is None:
-        return f"{row['charge']} {row['sku']}: {row['quantity']} {row['unit']}, no price in the price book"
-    return (
-        f"{row['charge']} {row['sku']}: {row['quantity']} {row['unit']} x {row['unit_price']} "
-        f"{row['currency']} = {row['list_cost']} list, {row['billed_cost']} billed "
-        f"({row['billed_cost_min']} to {row['billed_cost_max']}), price {row['price_id']}"
+def _arithmetic(row: dict[str, Any]) -> list[str]:
+    """How one charge was worked out, and the row of the price book that it was worked out with."""
+    what = f"{row['charge']} {row['sku'] or 'of an unknown flavor'}" + (
+        f", volume {row['volume']}" if row["volume"] else ""
     )
+    quantity = f"{_exact(row['quantity'])} {PLURALS[row['unit']]}"
+    if row["billing_flavor"] and row["billing_ratio"]:
+        quantity += f" ({row['flavor']} counts as {row['billing_ratio']})"
+    if row["unit_price"] is None:
+        return [f"{what}: {quantity}, no price: the cost is not known"]
+    price, currency = _exact(row["unit_price"]), row["currency"]
+    said = [f"{what}: {quantity} x {price} {currency} = {_exact(row['list_cost'])} {currency} list"]
+    why = " as its flavor is free" if _is_free(row) else " as its dedicated pool is billed as a whole"
+    billed = (
+        f"0{why}"
+        if row["is_waived"]
+        else f"{_exact(row['billed_cost'])}: at least {_exact(row['billed_cost_min'])}, "
+        f"at most {_exact(row['billed_cost_max'])}"
+    )
+    return [*said, f"    billed {billed}", *([_priced_by(row)] if row["price"] else [])]
+
+
+def _is_free(row: dict[str, Any]) -> bool:
+    return str(row["promo_type"]).lower() == "free"
+
+
+def _priced_by(row: dict[str, Any]) -> str:
+    """The row of the price book behind a charge, in words."""
+    price = row["price"]
+    since = f"from {price['valid_from']}" if price["valid_from"] else "from the beginning"
+    until = f"until before {price['valid_to']}" if price["valid_to"] else "on"
+    said = (
+        f"    price {price['price_id']}: {price['sku']} in {price['region'] or 'any region'}, "
+        f"{_exact(price['unit_price'])} {price['currency']} per {price['unit']} {since} {until}"
+    )
+    if row["price_currency"] != row["currency"]:
+        return f"{said}, {_exact(row['exchange_rate'])} {row['currency']} per {row['price_currency']}"
+    return said
+
+
+def _exact(number: Decimal) -> str:
+    """A number to its last digit, without the zeros behind that."""
+    return f"{number.normalize():f}"

@@ -151,12 +151,14 @@ def write(answer: pa.Table, format: str, output: Path | None = None, *, zone: tz
 
 
 def show(lake: Lake, name: str, rows: int) -> None:
-    """Print a report's question and the first rows of its answer, without ids that are all the same."""
+    """Print a report's question and the first rows of its answer, without ids that tell nothing more:
+    those that are all the same, or have a name beside them."""
     chosen, answer = report(name), run(lake, name)
+    names = {f"{column.removesuffix('_name')}_id" for column in answer.column_names}
     telling = [
         column
         for column in answer.column_names
-        if not column.endswith("_id") or len(answer[column].unique()) > 1
+        if not column.endswith("_id") or (column not in names and len(answer[column].unique()) > 1)
     ]
     sys.stdout.write(f"\n{' '.join([chosen.question, chosen.note]).strip()}\n\n")
     write(answer.select(telling).slice(0, rows), "table")
