@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench lock upgrade test-duckdb15 test-lowest test-focus wheel test-all clean
+.PHONY: help demo test lint format docs bench lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -47,8 +47,9 @@ format: .venv/ready ## Put Python and SQL into their format
 	$(BIN)/ruff format
 	$(BIN)/sqlfluff fix --disable-progress-bar --quiet sql
 
-docs: .venv/ready ## Write docs/reference.md anew from the code
+docs: .venv/ready ## Write docs/reference.md and the examples of README.md anew from the code
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/examples.py
 
 bench: .venv/ready ## Measure the meter against the truth, into docs/metering.md (minutes)
 	$(BIN)/python -m bench.meter
@@ -62,6 +63,9 @@ test-lowest: .venv-lowest/ready ## Run the tests on the lowest dependencies that
 test-focus: .venv/ready .venv-focus/ready ## Run the FOCUS validator over an export: wants Python 3.12
 	$(BIN)/python tests/validate_focus.py .venv-focus
 
+test-examples: .venv/ready ## Run the demo, and hold the examples of README.md to it
+	$(BIN)/python docs/examples.py --check
+
 # Tried from a folder outside the checkout, where only what the wheel carries can be found.
 wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	rm -rf dist
@@ -73,7 +77,7 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
 	test -s schema.txt && echo "The wheel works outside the checkout."
 
-test-all: test-duckdb15 test-lowest test-focus wheel ## Run what `test` leaves out: the other versions, FOCUS, the wheel
+test-all: test-duckdb15 test-lowest test-focus test-examples wheel ## Run what `test` leaves out: the other versions, FOCUS, README, the wheel
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
