@@ -1,0 +1,43 @@
+"""The checks of the tidy tables find rows that were doubled or lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from lakes import of_documents
+
+from etl.checks import check_data
+from etl.lake import Lake
+
+
+@pytest.fixture
+def own_lake(tmp_path: Path) -> Lake:
+    return of_documents(tmp_path / "lake")
+
+
+def statuses(lake: Lake) -> dict[str, str]:
+    return {finding.name: finding.status for finding in check_data(lake)}
+
+
+def rows(lake: Lake, name: str) -> pa.Table:
+    return lake.delta(name).to_pyarrow_table()
+
+
+def test_what_sweeps_write_passes(small_lake: Lake) -> None:
+    found = statuses(small_lake)
+    assert found["a_sweep_has_one_row_a_key"] == found["histories_follow_on"] == "ok"
+
+
+@pytest.mark.parametrize("name", ["instances", "users", "flavors", "billing", "workspaces"])
+def test_a_row_that_stands_twice_is_found(name: str, own_lake: Lake) -> None:
+    own_lake.append(name, rows(own_lake, name).slice(0, 1))
+    assert statuses(own_lake)["a_sweep_has_one_row_a_key"] == "fail"
+
+
+def test_a_history_without_its_beginning_is_found(own_lake: Lake) -> None:
+    first = pc.min(rows(own_lake, "instances")["observed_at"]).as_py()
+    own_lake.delta("instances").delete(f"observed_at = '{first.isoformat()}' and instance_id = 'DE-1'")
+    assert statuses(own_lake)["histories_follow_on"] == "warn"
