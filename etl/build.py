@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from etl import days, marts, prices, sqlfiles, views
 from etl.checks import Finding, check_data
-from etl.errors import UsageError
 from etl.lake import Lake
 from etl.marts import STEPS, STORED, Published
 from etl.settings import Settings
@@ -76,7 +75,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lak
         "select min(epoch_us(observed_from)), max(epoch_us(observed_to)) from sweeps"
     ).fetchall()
     if first is None:
-        raise UsageError("there is nothing to build from: run `demeter sweep` first")
+        raise marts.NothingMetered("there is nothing to build from: run `demeter sweep` first")
     span = days.day_of(first, zone), days.day_of(last, zone)
     for name, dimension in (("days", days.days(*span, zone)), ("hours", days.hours(*span, zone))):
         _keep(connection, name, dimension)

@@ -11,11 +11,13 @@ from typing import Any, TextIO
 import click
 
 from etl import __version__
-from etl.errors import CheckFailed, DemeterError, IncompleteListing, UsageError
+from etl.errors import CheckFailed, DemeterError, UsageError
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
 from etl.reporting import report
+from etl.running import build, run, sweep
+from etl.settings import settings_of
 from etl.showcase import demo, emulate
-from etl.terminal import log_to_stderr, progress_bar
+from etl.terminal import log_to_stderr
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -68,74 +70,9 @@ def main(
     log_to_stderr(verbose, log_format)
 
 
-@main.command()
-@click.option("--endpoint", help="URL of the ModelArts service (DEMETER_ENDPOINT).")
-@click.option("--project-id", help="Project to list (DEMETER_PROJECT_ID).")
-@click.option("--limit", type=click.IntRange(min=1), help="Instances to ask for in a page.")
-@click.option("--status", "statuses", multiple=True, help="List only this status; repeatable.")
-@click.option("--pool", "pools", multiple=True, help="List only this pool, by id; repeatable.")
-@click.option("--workspace", "workspaces", multiple=True, help="List only this workspace; repeatable.")
-@click.option("--ai-project", "ai_projects", multiple=True, help="List only this AI project; repeatable.")
-@click.option("--show-self", is_flag=True, help="List only the instances of the calling user.")
-@click.option("--split", is_flag=True, help="Divide the work into a slice for each status.")
-@click.option("--concurrency", type=click.IntRange(min=1), help="Slices to list side by side.")
-@click.option("--resume", is_flag=True, help="Go on with the last sweep that was broken off.")
-@click.pass_obj
-def sweep(
-    given: dict[str, Any],
-    /,
-    endpoint: str | None,
-    project_id: str | None,
-    limit: int | None,
-    concurrency: int | None,
-    resume: bool,
-    **parts: Any,
-) -> None:
-    """List a project once and commit what was seen to the lake.
-
-    Exit status 3 says that the listing could not be proven complete; what came is kept and marked.
-
-    \b
-    export DEMETER_ENDPOINT=https://modelarts.REGION.myhuaweicloud.com
-    export DEMETER_PROJECT_ID=... DEMETER_TOKEN=...
-    demeter sweep
-    """
-    from etl.scope import Scope
-    from etl.sweep import sweep as run
-
-    settings = _settings(
-        given, endpoint=endpoint, project_id=project_id, limit=limit, concurrency=concurrency
-    )
-    with progress_bar("listing") as progress:
-        found = run(settings, Scope(**parts), resume=resume, progress=progress)
-    counts = ", ".join(f"{count} {name.removesuffix('_count')}" for name, count in found.counts.items())
-    click.echo(f"sweep {found.sweep_id} is {found.verdict}: {counts}")
-    if found.error:
-        raise found.error
-    if found.verdict != "complete":
-        raise IncompleteListing(f"the listing is {found.verdict}: {found.reason}; run the sweep again")
-
-
-@main.command()
-@click.option("--tz", help="Billing time zone, which says what a day is (DEMETER_TZ).")
-@click.option("--full", is_flag=True, help="Work everything out again, even if nothing has changed.")
-@click.pass_obj
-def build(given: dict[str, Any], /, tz: str | None, full: bool) -> None:
-    """Bring usage, states, sessions and coverage up to date with the sweeps.
-
-    \b
-    demeter build
-    demeter sql "select usage_date, sum(running_seconds) / 3600 from usage_daily group by all"
-    """
-    from etl.build import build as run
-
-    with progress_bar("building") as progress:
-        built = run(_settings(given, tz=tz), _lake(given), full=full, progress=progress)
-    rows = ", ".join(f"{count} rows of {name}" for name, count in built.rows.items())
-    click.echo(f"built {rows}" if rows else "nothing has changed since the last build")
-    failed = [finding for finding in built.findings if finding.status == "fail"]
-    if failed:
-        raise CheckFailed("; ".join(f"{finding.question} No: {finding.detail}" for finding in failed))
+main.add_command(sweep)
+main.add_command(build)
+main.add_command(run)
 
 
 @main.command()
@@ -150,7 +87,7 @@ def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> 
     from etl.checks import check_all
     from etl.lake import Lake
 
-    settings = _settings(given)
+    settings = settings_of(given)
     findings = list(check_all(settings, Lake(settings.lake)))
     show_rows([vars(finding) for finding in findings], format, output)
     failed = [finding.name for finding in findings if finding.status == "fail"]
@@ -207,7 +144,7 @@ def export(given: dict[str, Any], /, what: str, **which: Any) -> None:
     """
     from etl import focus
 
-    found = focus.export(_lake(given), _settings(given), **which)
+    found = focus.export(_lake(given), settings_of(given), **which)
     click.echo("\n".join(map(str, found.paths)))
     click.echo("\n".join(focus.remarks(which["month"], found.content)), err=True)
 
@@ -300,16 +237,10 @@ main.add_command(demo)
 main.add_command(emulate)
 
 
-def _settings(given: dict[str, Any], **options: Any) -> Any:
-    from etl import settings
-
-    return settings.load({"lake": given["lake"], **options}, file=given["file"])
-
-
 def _lake(given: dict[str, Any]) -> Any:
     from etl.lake import Lake
 
-    return Lake(_settings(given).lake)
+    return Lake(settings_of(given).lake)
 
 
 def _query(query: str | None, file: TextIO | None) -> str | None:

@@ -12,6 +12,7 @@ import deltalake
 import pyarrow as pa
 
 from etl.columns import quoted
+from etl.errors import UsageError
 from etl.lake import WRITER, Lake, replace_text
 
 # In the order in which each can be worked out from those before it; the stored ones are published.
@@ -49,6 +50,10 @@ STORED = (
     "coverage",
 )
 CURRENT = "current.json"
+
+
+class NothingMetered(UsageError):
+    """No two complete sweeps are there yet, so there is no day to report on."""
 
 
 @dataclass(frozen=True)

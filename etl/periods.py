@@ -98,7 +98,9 @@ def _built(lake: Lake) -> dict[str, Any]:
     """The first and last day metered, and where the complete ones start and end, else all of them."""
     [found] = query.run(lake, _BUILT).to_pylist()
     if found["first"] is None:
-        raise UsageError("nothing is metered yet: sweep the project once more, then run `demeter build`")
+        raise marts.NothingMetered(
+            "nothing is metered yet: sweep the project once more, then run `demeter build`"
+        )
     start = found["first_complete"] or found["first"]
     return {**found, "start": start, "end": (found["last_complete"] or found["last"]) + DAY}
 

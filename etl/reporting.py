@@ -9,6 +9,7 @@ import click
 
 from etl.errors import UsageError
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
+from etl.settings import settings_of
 
 
 @click.command()
@@ -44,10 +45,10 @@ def report(
             raise UsageError("no report is named: `demeter report` lists them")
         show_rows(reports.listing(), format, output)
         return
-    from etl import days, settings
+    from etl import days
     from etl.lake import Lake
 
-    lake = Lake(settings.load({"lake": given["lake"]}, file=given["file"]).lake)
+    lake = Lake(settings_of(given).lake)
     wanted = reports.Asked(**asked)
     zone = days.zone(wanted.tz or "UTC")
     chosen = reports.report(name, wanted.by)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from decimal import Decimal, InvalidOperation
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from etl.lake import Lake
+    from etl.settings import Settings
+
+log = logging.getLogger("demeter")
 
 KIND = "reports"
 # Relations that several reports read from: each becomes their first WITH.
@@ -84,6 +89,47 @@ def report(name: str, by: str | None = None) -> Report:
             f"the report {name} takes no --by: `demeter report` lists those that are by something"
         )
     return _read(name)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The reports that the settings name, each to be written into a file of its name."""
+
+    reports: Sequence[Report]
+    directory: Path
+    format: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Chosen:
+        """Those of the settings; UsageError where a report or the format is unknown."""
+        from etl.render import FORMATS
+
+        names = [name.strip() for name in settings.reports.split(",") if name.strip()]
+        if settings.reports_format not in FORMATS:
+            raise UsageError(
+                f"reports_format {settings.reports_format!r} is none: it is one of {', '.join(FORMATS)}"
+            )
+        return cls(
+            [report(name) for name in names], Path(settings.reports_directory), settings.reports_format
+        )
+
+    def write(self, lake: Lake) -> Iterator[Path]:
+        """Write each over its usual period, and yield the path.
+
+        A report about days is left out, and told, while no day was metered.
+        """
+        from etl.marts import NothingMetered
+
+        for each in self.reports:
+            path = self.directory / f"{each.name}.{self.format}"
+            try:
+                found = answer(lake, each, values(lake, each, Asked()))
+            except NothingMetered as error:
+                log.warning("the report %s is not written: %s", each.name, error)
+                continue
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write(found, self.format, path)
+            yield path
 
 
 def listing() -> list[dict[str, str]]:

@@ -51,6 +51,10 @@ class Settings:
     response_bytes: int = 512_000_000
     one_answer_rows: int = 40_000
     memory: str = "1GB"
+    reports: str = ""
+    reports_directory: str = "reports"
+    reports_format: str = "csv"
+    metrics_file: str = ""
     allow_http: bool = False
     token: str = ""
     password: str = ""
@@ -79,6 +83,11 @@ def load(
             kind = type(getattr(Settings, name))
             settings = replace(settings, **{name: _converted(value, kind, name, source)})
     return settings
+
+
+def settings_of(given: Mapping[str, Any], **options: Any) -> Settings:
+    """The settings of a command: `given` are the options of `demeter` itself, `options` its own."""
+    return load({"lake": given["lake"], **options}, file=given["file"])
 
 
 def require(settings: Settings, *names: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from test_repository import IMPORTED
 
-from etl import errors, reports, sweep, views
+from etl import errors, render, reports, sweep, views
 from etl.cli import main
 from etl.dictionary import TABLES, all_columns
 from etl.emulator import Clock, Emulator, Faults, Fleet, FleetSettings
@@ -180,6 +180,7 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *(field.name for kind in (Faults, Page) for field in fields(kind)),
         *(each.name for each in reports.reports()),
         *sweep.VERDICTS,
+        *render.FORMATS,
         *("new", "changed", "keyframe", "gone"),
         *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false"),
     }

@@ -1,0 +1,141 @@
+"""The commands that move the line on: sweep, build, and run, which is both and the reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from etl.errors import CheckFailed, DemeterError, IncompleteListing
+from etl.settings import settings_of
+from etl.terminal import progress_bar
+
+if TYPE_CHECKING:
+    from etl.scope import Scope
+    from etl.settings import Settings
+
+
+@click.command()
+@click.option("--endpoint", help="URL of the ModelArts service (DEMETER_ENDPOINT).")
+@click.option("--project-id", help="Project to list (DEMETER_PROJECT_ID).")
+@click.option("--limit", type=click.IntRange(min=1), help="Instances to ask for in a page.")
+@click.option("--status", "statuses", multiple=True, help="List only this status; repeatable.")
+@click.option("--pool", "pools", multiple=True, help="List only this pool, by id; repeatable.")
+@click.option("--workspace", "workspaces", multiple=True, help="List only this workspace; repeatable.")
+@click.option("--ai-project", "ai_projects", multiple=True, help="List only this AI project; repeatable.")
+@click.option("--show-self", is_flag=True, help="List only the instances of the calling user.")
+@click.option("--split", is_flag=True, help="Divide the work into a slice for each status.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Slices to list side by side.")
+@click.option("--resume", is_flag=True, help="Go on with the last sweep that was broken off.")
+@click.pass_obj
+def sweep(
+    given: dict[str, Any],
+    /,
+    endpoint: str | None,
+    project_id: str | None,
+    limit: int | None,
+    concurrency: int | None,
+    resume: bool,
+    **parts: Any,
+) -> None:
+    """List a project once and commit what was seen to the lake.
+
+    Exit status 3 says that the listing could not be proven complete; what came is kept and marked.
+
+    \b
+    export DEMETER_ENDPOINT=https://modelarts.REGION.myhuaweicloud.com
+    export DEMETER_PROJECT_ID=... DEMETER_TOKEN=...
+    demeter sweep
+    """
+    from etl.scope import Scope
+
+    settings = settings_of(
+        given, endpoint=endpoint, project_id=project_id, limit=limit, concurrency=concurrency
+    )
+    error = _swept(settings, Scope(**parts), resume=resume)
+    _measured(settings)
+    if error:
+        raise error
+
+
+@click.command()
+@click.option("--tz", help="Billing time zone, which says what a day is (DEMETER_TZ).")
+@click.option("--full", is_flag=True, help="Work everything out again, even if nothing has changed.")
+@click.pass_obj
+def build(given: dict[str, Any], /, tz: str | None, full: bool) -> None:
+    """Bring usage, states, sessions and coverage up to date with the sweeps.
+
+    \b
+    demeter build
+    demeter sql "select usage_date, sum(running_seconds) / 3600 from usage_daily group by all"
+    """
+    error = _built(settings_of(given, tz=tz), full=full)
+    if error:
+        raise error
+
+
+@click.command()
+@click.pass_obj
+def run(given: dict[str, Any], /) -> None:
+    """Sweep, build, and write the reports that the settings name: what a scheduler calls.
+
+    A listing that is not complete is built from all the same, and told by the exit status at the end.
+
+    \b
+    DEMETER_REPORTS=summary,usage_by_user demeter run
+    """
+    from etl import reports
+    from etl.lake import Lake
+    from etl.marts import NothingMetered
+    from etl.scope import Scope
+
+    settings = settings_of(given)
+    chosen = reports.Chosen.of(settings)
+    errors = [_swept(settings, Scope())]
+    try:
+        errors.append(_built(settings))
+    except NothingMetered as nothing:
+        errors.append(nothing)
+    for path in chosen.write(Lake(settings.lake)):
+        click.echo(f"wrote {path}")
+    _measured(settings)
+    for error in filter(None, errors):
+        raise error
+
+
+def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> DemeterError | None:
+    """Sweep, and say how that ended; what is wrong with the listing is returned."""
+    from etl.sweep import sweep as run
+
+    with progress_bar("listing") as progress:
+        found = run(settings, scope, resume=resume, progress=progress)
+    counts = ", ".join(f"{count} {name.removesuffix('_count')}" for name, count in found.counts.items())
+    click.echo(f"sweep {found.sweep_id} is {found.verdict}: {counts}")
+    if found.error or found.verdict == "complete":
+        return found.error
+    return IncompleteListing(f"the listing is {found.verdict}: {found.reason}; run the sweep again")
+
+
+def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:
+    """Build, and say what; a check that failed is returned."""
+    from etl.build import build as run
+    from etl.lake import Lake
+
+    with progress_bar("building") as progress:
+        built = run(settings, Lake(settings.lake), full=full, progress=progress)
+    rows = ", ".join(f"{count} rows of {name}" for name, count in built.rows.items())
+    click.echo(f"built {rows}" if rows else "nothing has changed since the last build")
+    failed = [finding for finding in built.findings if finding.status == "fail"]
+    if not failed:
+        return None
+    return CheckFailed("; ".join(f"{finding.question} No: {finding.detail}" for finding in failed))
+
+
+def _measured(settings: Settings) -> None:
+    """Tell a monitor of the lake, where the settings name a file for it."""
+    if settings.metrics_file:
+        from etl import metrics
+        from etl.lake import Lake
+
+        metrics.write(Lake(settings.lake), Path(settings.metrics_file))
