@@ -39,6 +39,7 @@ lint: .venv/ready ## Check style, types, SQL, and that no tracked file names a m
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive etl
 	$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@! git grep -nIE '$(STRAY)' | grep -v '/home/ma-user'
 
