@@ -69,6 +69,11 @@ NO_TOKEN = modelarts(401, "ModelArts.0201", "The request carries no token.")
 TOKEN_EXPIRED = modelarts(401, "ModelArts.0202", "The token has expired.")
 TOKEN_INVALID = gateway(401, "APIGW.0301", "Incorrect IAM authentication information.")
 TOKEN_TO_UPDATE = gateway(401, "APIGW.0307", "The token must be updated.")
+SIGNATURE_WRONG = gateway(
+    401, "APIGW.0301", "Incorrect IAM authentication information: verify aksk signature fail"
+)
+SIGNATURE_EXPIRED = gateway(401, "APIGW.0303", "Incorrect app authentication information: signature expired")
+KEY_LOCKED = gateway(401, "APIGW.0303", "Incorrect app authentication information: the access key is locked")
 PROJECT_MISMATCH = modelarts(403, "ModelArts.0210", "The project is not that of the token.")
 NOT_PUBLISHED = gateway(404, "APIGW.0101", "The API does not exist or is not published.")
 IAM_REFUSED = iam(401, "The username or password is wrong.", "Unauthorized")

@@ -16,11 +16,13 @@ from etl.emulator.listing import Listing
 from etl.emulator.rows import Document, Documents, Listable
 from etl.emulator.server import Server
 from etl.emulator.service import Requests, Service
+from etl.emulator.signatures import AccessKey, Signatures
 from etl.emulator.tokens import Account, Tokens
 
 PROJECT_ID = "5f0a1c2b3d4e4f60a1b2c3d4e5f60718"
 SAMPLE_OBSERVED_AT = "2021-03-02T07:15:02.697Z"
 PASSWORD = "emulated-password"
+AK, SK = "EMULATEDACCESSKEY001", "emulated-secret-key-of-forty-characters-"
 
 
 class Emulator:
@@ -35,6 +37,8 @@ class Emulator:
         fleets: Mapping[str, Listable] | None = None,
         password: str = PASSWORD,
         domain: str = "emulated-domain",
+        sk: str = SK,
+        security_token: str = "",
         token_seconds: float = 86_400,
         compresses: bool = False,
         host: str = "127.0.0.1",
@@ -47,8 +51,9 @@ class Emulator:
         names = {_project_name(number): key for number, key in enumerate(sources)}
         account = Account(caller.name, caller.user_id or "0" * 32, password, domain, names)
         tokens = Tokens(account, clock, token_seconds)
+        signatures = Signatures(AccessKey(AK, sk, security_token), clock)
         listings = {key: Listing(source) for key, source in sources.items()}
-        self._service = Service(listings, tokens, clock, faults or Faults())
+        self._service = Service(listings, tokens, signatures, clock, faults or Faults())
         self._address = (host, port, compresses)
         self._server: Server | None = None
 
@@ -153,6 +158,16 @@ class Emulator:
     def token_of(self, project_id: str) -> str:
         """A token that is good now for a project."""
         return self._service.tokens.current(project_id, self.faults.expire_token_after)
+
+    @property
+    def access_key(self) -> AccessKey:
+        """The key that requests may be signed with instead."""
+        return self._service.signatures.key
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections were made to it since it was started."""
+        return self._server.connection_count if self._server else 0
 
     def expire_tokens(self) -> None:
         """Make every token that was issued so far expire."""

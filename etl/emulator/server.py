@@ -35,6 +35,7 @@ class Server(ThreadingMixIn, TCPServer):
         self.respond = respond
         self.compresses = compresses
         self.stopping = threading.Event()
+        self.connection_count = 0
         self._open: set[socket.socket] = set()
         super().__init__((host, port), _Connection)
 
@@ -59,6 +60,7 @@ class Server(ThreadingMixIn, TCPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Keep a connection in the books for as long as it is open."""
         self._open.add(request)
+        self.connection_count += 1
         try:
             super().finish_request(request, client_address)
         finally:
@@ -100,6 +102,7 @@ class _Connection(BaseHTTPRequestHandler):
             params={name: texts[0] for name, texts in given.items()},
             headers={name.lower(): text for name, text in self.headers.items()},
             body=self.rfile.read(int(length)) if length.isdecimal() else b"",
+            query=url.query,
         )
 
     def _send(self, answer: Answer) -> None:

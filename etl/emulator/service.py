@@ -1,4 +1,4 @@
-"""From a request to its answer: routes, tokens, faults and the listing, without the network."""
+"""From a request to its answer: routes, credentials, faults and the listing, without the network."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from etl.emulator.faults import Faults
 from etl.emulator.listing import Listing
 from etl.emulator.parameters import read_query
 from etl.emulator.rows import Source
+from etl.emulator.signatures import ALGORITHM, Signatures, Signed
 from etl.emulator.tokens import Tokens
 
 TOKENS_PATH = "/v3/auth/tokens"
@@ -28,6 +29,7 @@ class Received:
     params: dict[str, str]
     headers: Mapping[str, str] = field(default_factory=dict)  # By their names in lower case.
     body: bytes = b""
+    query: str = ""  # What `params` were read from.
     status: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -44,17 +46,19 @@ class Requests(list[Received]):
 
 
 class Service:
-    """The service: one listing per project, one set of tokens, one clock, one set of faults."""
+    """The service: a listing per project, one set of tokens, one access key, one clock, one set of faults."""
 
     def __init__(
         self,
         listings: Mapping[str, Listing],
         tokens: Tokens,
+        signatures: Signatures,
         clock: Clock,
         faults: Faults,
     ) -> None:
         self.listings = listings
         self.tokens = tokens
+        self.signatures = signatures
         self.clock = clock
         self.faults = faults
         self.requests = Requests()
@@ -107,9 +111,17 @@ class Service:
         broken = faults.scripted(len(self.requests)) or faults.throttled(now_us)
         if broken is not None:
             return broken
-        token = received.headers.get("x-auth-token")
-        self.tokens.use(token, project_id, faults.expire_token_after)
+        self._let_in(received, project_id)
         return faults.delivered(self.override or self._page(received, project_id, now_us))
+
+    def _let_in(self, received: Received, project_id: str) -> None:
+        """Raise Declined unless the request is signed with the access key, or carries a good token."""
+        headers = received.headers
+        if headers.get("authorization", "").startswith(ALGORITHM):
+            signed = Signed(received.method, received.path, received.query, headers, received.body)
+            self.signatures.check(signed, project_id)
+        else:
+            self.tokens.use(headers.get("x-auth-token"), project_id, self.faults.expire_token_after)
 
     def _page(self, received: Received, project_id: str, now_us: int) -> Answer:
         listing, query = self.listings[project_id], read_query(received.params)
