@@ -1,37 +1,45 @@
-"""Who we are to the service: a ready token, or a user and password that IAM gives a token for."""
+"""Who we are to the service: a ready token, a command or a user that gives one, or an access key."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from etl.errors import UsageError
 from etl.settings import Settings, check_url, require
 
-TOKEN_PATH = "/v3/auth/tokens"  # noqa: S105 -- a path, not a secret
-TOKEN_HEADER = "X-Subject-Token"  # noqa: S105 -- a header's name
+WAYS = ("ak", "token_command", "user")
+SIGNER = "huaweicloudsdkcore"
 
 
 def check_credentials(settings: Settings) -> None:
-    """Raise UsageError unless there is a token, or all that is needed to ask for one."""
-    if settings.token:
-        _check_token(settings.token)
-        return
-    if not settings.user:
+    """Raise UsageError unless there is one way to be known to the service, and all of it."""
+    given = [name for name in WAYS if getattr(settings, name)]
+    if settings.token and "ak" in given:
+        given.insert(0, "token")
+    if len(given) > 1 and (given[0] != "token" or "ak" in given):
+        raise UsageError(f"{' and '.join(given)} are set, and each is a way to sign in: keep one of them")
+    if settings.ak or settings.sk:
+        _check_key(settings)
+    elif settings.token:
+        check_token(settings.token)
+    elif settings.user:
+        require(settings, "password", "domain", "iam_endpoint")
+        check_url(settings.iam_endpoint, "iam_endpoint", settings.allow_http)
+    elif not settings.token_command:
         raise UsageError(
-            "no credentials: set DEMETER_TOKEN, or DEMETER_USER, _PASSWORD, _DOMAIN and _IAM_ENDPOINT"
+            "no credentials: set DEMETER_TOKEN, or DEMETER_AK and _SK, "
+            "or DEMETER_USER, _PASSWORD, _DOMAIN and _IAM_ENDPOINT"
         )
-    require(settings, "password", "domain", "iam_endpoint")
-    check_url(settings.iam_endpoint, "iam_endpoint", settings.allow_http)
 
 
-def _check_token(token: str) -> None:
+def check_token(token: str) -> None:
     """Raise UsageError for what cannot stand in a header, such as a token over two lines."""
-    if not (token.isascii() and token.isprintable()):
-        raise UsageError("the token has characters in it that no token has: copy it again, in one line")
+    _check_header(token, "the token")
 
 
-def can_renew(settings: Settings) -> bool:
-    """Whether a refused token can be replaced by a new one."""
+def can_ask_iam(settings: Settings) -> bool:
+    """Whether IAM can be asked for a token."""
     return bool(settings.user and settings.password and settings.iam_endpoint)
 
 
@@ -49,3 +57,17 @@ def token_request(settings: Settings) -> dict[str, Any]:
             "scope": {"project": project},
         }
     }
+
+
+def _check_key(settings: Settings) -> None:
+    """Raise UsageError unless requests can be signed with the access key."""
+    require(settings, "ak", "sk")
+    _check_header(settings.ak, "the ak")
+    _check_header(settings.security_token, "the security_token")
+    if find_spec(SIGNER) is None:
+        raise UsageError("an access key needs the signer of Huawei: pip install 'demeter-etl[aksk]'")
+
+
+def _check_header(text: str, name: str) -> None:
+    if not (text.isascii() and (not text or text.isprintable())):
+        raise UsageError(f"{name} has characters in it that no token has: copy it again, in one line")

@@ -12,11 +12,13 @@ from urllib.parse import parse_qsl
 import duckdb
 
 from etl import raw
-from etl.client import Answer, BadRequest, Client, TooLarge
+from etl.answer import Answer, BadRequest
+from etl.client import Client
 from etl.errors import DemeterError
 from etl.flatten import Staging
 from etl.listing import Outcome, RequestRefused, list_all
 from etl.page import BadPage, Page, read_page
+from etl.transport import TooLarge
 
 BATCH_BYTES = 8_000_000
 

@@ -6,6 +6,7 @@ import ipaddress
 import math
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from etl.errors import UsageError
 
-SECRETS = ("token", "password")
+SECRETS = ("token", "password", "sk", "security_token")
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)? *[KMGT]i?B")
 DEFAULT_FILE = Path("demeter.toml")
 
@@ -31,6 +32,10 @@ class Settings:
     user: str = ""
     domain: str = ""
     region: str = ""
+    ak: str = ""
+    token_command: str = ""
+    proxy: str = ""
+    ca_bundle: str = ""
     limit: int = 500
     concurrency: int = 4
     requests_per_second: float = 20.0
@@ -58,12 +63,16 @@ class Settings:
     allow_http: bool = False
     token: str = ""
     password: str = ""
+    sk: str = ""
+    security_token: str = ""
 
     def __repr__(self) -> str:
+        # The URL of a proxy may hold a password, and the arguments of a command anything.
+        hidden = (*SECRETS, "proxy", "token_command")
         shown = ", ".join(
             f"{field.name}={getattr(self, field.name)!r}"
             for field in fields(self)
-            if field.name not in SECRETS
+            if field.name not in hidden
         )
         return f"Settings({shown})"
 
@@ -109,7 +118,7 @@ def check_url(url: str, name: str, allow_http: bool) -> None:
         raise UsageError(f"{name} {url!r} is not a URL: it looks like https://modelarts.REGION.example.com")
     if parts.query or parts.fragment:
         raise UsageError(f"{name} may only hold a host and a path: no user, query or fragment")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname):
         raise UsageError(
             f"{name} {url!r} would send credentials unencrypted: use https, or set allow_http = true"
         )
@@ -119,6 +128,16 @@ def check_project(project_id: str) -> None:
     """Raise UsageError unless the id can stand in a URL and in a file name."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", project_id):
         raise UsageError(f"project_id {project_id!r} is not an id: letters, digits, - and _ only")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _sources(
@@ -145,7 +164,20 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     for name in SECRETS:
         if name in values:
             raise UsageError(f"{path} holds the secret {name!r}: put it in DEMETER_{name.upper()} instead")
+    if "@" in str(values.get("proxy", "")):
+        raise UsageError(f"{path} holds a password in 'proxy': put its URL in DEMETER_PROXY instead")
+    if values.get("token_command"):
+        _check_owner(path)
     return values
+
+
+def _check_owner(path: Path) -> None:
+    """Raise UsageError where somebody else could write the command that a settings file names."""
+    status = path.stat()
+    if status.st_uid not in (0, os.getuid()) or status.st_mode & stat.S_IWOTH:
+        raise UsageError(
+            f"{path} sets token_command, and others may write it: make the file your own, and chmod o-w"
+        )
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -202,12 +234,3 @@ def _split(url: str) -> SplitResult | None:
         return parts if parts.port != 0 else None
     except ValueError:
         return None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from etl import __version__, raw, views
+from etl.answer import BadRequest
 from etl.auth import check_credentials
 from etl.changes import Observer, changes, load_last
-from etl.client import BadRequest, Client
+from etl.client import Client
 from etl.dictionary import table
 from etl.errors import DemeterError
 from etl.flatten import Staging
@@ -24,6 +25,7 @@ from etl.listing import Outcome
 from etl.reader import Progress, Reader
 from etl.scope import Scope
 from etl.settings import Settings, check_project, check_url, require
+from etl.transport import check_transport
 
 log = logging.getLogger("demeter")
 
@@ -86,6 +88,7 @@ def check(settings: Settings) -> None:
     check_url(settings.endpoint, "endpoint", settings.allow_http)
     check_project(settings.project_id)
     check_credentials(settings)
+    check_transport(settings)
 
 
 class _Run:

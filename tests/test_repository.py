@@ -16,7 +16,12 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROMISED = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
-LOCKS = ["runtime", "dev", "duckdb15", "lowest"]
+EXTRAS = [
+    Requirement(line)
+    for lines in PYPROJECT["project"].get("optional-dependencies", {}).values()
+    for line in lines
+]
+LOCKS = ["runtime", "aksk", "dev", "duckdb15", "lowest"]
 
 
 def locked(name: str) -> dict[str, set[str]]:
@@ -58,7 +63,7 @@ def test_a_lock_holds_every_dependency_at_a_promised_version(name: str) -> None:
     versions = locked(name)
     broken = [
         str(requirement)
-        for requirement in PROMISED
+        for requirement in PROMISED + (EXTRAS if name != "runtime" else [])
         if not versions.get(requirement.name)
         or not all(requirement.specifier.contains(v) for v in versions[requirement.name])
     ]
@@ -68,7 +73,7 @@ def test_a_lock_holds_every_dependency_at_a_promised_version(name: str) -> None:
 def test_the_lowest_lock_holds_each_lower_bound_itself() -> None:
     bounds = {
         (requirement.name, Version(specifier.version))
-        for requirement in PROMISED
+        for requirement in PROMISED + EXTRAS
         for specifier in requirement.specifier
         if specifier.operator == ">="
     }
