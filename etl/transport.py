@@ -54,6 +54,13 @@ def check_transport(settings: Settings) -> None:
             raise UsageError(f"ca_bundle {settings.ca_bundle} cannot be used: {reason}") from None
 
 
+class _Session(requests.Session):
+    """A session that leaves redirects alone: requests reads their whole body, to look where they lead."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: whoever sent the request decides."""
+
+
 class Transport:
     """Sends requests; safe to share between threads. `spent` tells the seconds of the run so far."""
 
@@ -112,16 +119,16 @@ class Transport:
         longest = self.settings.timeout_seconds
         return min(longest, MOST_SECONDS_TO_CONNECT), longest
 
-    def _session(self) -> requests.Session:
+    def _session(self) -> _Session:
         """This thread's session, which keeps its connection."""
         if not hasattr(self._local, "session"):
-            session = requests.Session()
+            session = _Session()
             # Else a .netrc would sign requests in besides, and the environment outdo the settings.
             session.trust_env = False
             session.headers["User-Agent"] = f"demeter/{__version__}"
             session.headers["Accept-Encoding"] = "gzip"
             self._local.session = session
-        kept: requests.Session = self._local.session
+        kept: _Session = self._local.session
         return kept
 
 
