@@ -8,16 +8,14 @@ from typing import Any
 from etl.errors import UsageError
 from etl.settings import Settings, check_url, require
 
-WAYS = ("ak", "token_command", "user")
+WAYS = ("token", "ak", "token_command", "user")
 SIGNER = "huaweicloudsdkcore"
 
 
 def check_credentials(settings: Settings) -> None:
     """Raise UsageError unless there is one way to be known to the service, and all of it."""
     given = [name for name in WAYS if getattr(settings, name)]
-    if settings.token and "ak" in given:
-        given.insert(0, "token")
-    if len(given) > 1 and (given[0] != "token" or "ak" in given):
+    if len(given) > 1 and given != ["token", "token_command"] and given != ["token", "user"]:
         raise UsageError(f"{' and '.join(given)} are set, and each is a way to sign in: keep one of them")
     if settings.ak or settings.sk:
         _check_key(settings)
@@ -25,17 +23,18 @@ def check_credentials(settings: Settings) -> None:
         check_token(settings.token)
     elif settings.user:
         require(settings, "password", "domain", "iam_endpoint")
-        check_url(settings.iam_endpoint, "iam_endpoint", settings.allow_http)
     elif not settings.token_command:
         raise UsageError(
             "no credentials: set DEMETER_TOKEN, or DEMETER_AK and _SK, "
             "or DEMETER_USER, _PASSWORD, _DOMAIN and _IAM_ENDPOINT"
         )
+    if can_ask_iam(settings):
+        check_url(settings.iam_endpoint, "iam_endpoint", settings.allow_http)
 
 
 def check_token(token: str) -> None:
     """Raise UsageError for what cannot stand in a header, such as a token over two lines."""
-    _check_header(token, "the token")
+    _check_header(token, "token")
 
 
 def can_ask_iam(settings: Settings) -> bool:
@@ -62,12 +61,12 @@ def token_request(settings: Settings) -> dict[str, Any]:
 def _check_key(settings: Settings) -> None:
     """Raise UsageError unless requests can be signed with the access key."""
     require(settings, "ak", "sk")
-    _check_header(settings.ak, "the ak")
-    _check_header(settings.security_token, "the security_token")
+    _check_header(settings.ak, "ak")
+    _check_header(settings.security_token, "security_token")
     if find_spec(SIGNER) is None:
         raise UsageError("an access key needs the signer of Huawei: pip install 'demeter-etl[aksk]'")
 
 
 def _check_header(text: str, name: str) -> None:
     if not (text.isascii() and (not text or text.isprintable())):
-        raise UsageError(f"{name} has characters in it that no token has: copy it again, in one line")
+        raise UsageError(f"the {name} has characters in it that no {name} has: copy it again, in one line")

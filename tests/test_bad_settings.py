@@ -54,6 +54,31 @@ FULL = {
             },
             "iam_endpoint 'http://iam.example.com' would send credentials unencrypted",
         ),
+        (
+            {
+                "DEMETER_USER": "li",
+                "DEMETER_PASSWORD": "x",
+                "DEMETER_DOMAIN": "d",
+                "DEMETER_IAM_ENDPOINT": "http://iam.example.com",
+            },
+            "iam_endpoint 'http://iam.example.com' would send credentials unencrypted",
+        ),
+        ({"DEMETER_AK": "a"}, "token and ak are set, and each is a way to sign in: keep one of them"),
+        (
+            {"DEMETER_TOKEN": "", "DEMETER_USER": "li", "DEMETER_TOKEN_COMMAND": "x"},
+            "token_command and user are set, and each is a way to sign in: keep one of them",
+        ),
+        ({"DEMETER_TOKEN": "", "DEMETER_AK": "a"}, "no sk is set: set DEMETER_SK"),
+        ({"DEMETER_TOKEN": "", "DEMETER_SK": "s"}, "no ak is set: set DEMETER_AK or `ak` in demeter.toml"),
+        (
+            {"DEMETER_TOKEN": "", "DEMETER_AK": "a\nb", "DEMETER_SK": "s"},
+            "the ak has characters in it that no ak has",
+        ),
+        (
+            {"DEMETER_TOKEN": "", "DEMETER_AK": "a", "DEMETER_SK": "s", "DEMETER_SECURITY_TOKEN": "→"},
+            "the security_token has characters in it that no security_token has",
+        ),
+        ({"DEMETER_SK_FILE": "/nowhere/sk"}, "DEMETER_SK_FILE: the file cannot be read"),
         ({"DEMETER_TOKEN_FILE": "/nowhere/token"}, "DEMETER_TOKEN_FILE: the file cannot be read"),
         ({"DEMETER_TOKEN": "two\nlines"}, "the token has characters in it that no token has"),
         ({"DEMETER_TOKEN": "t→ken"}, "the token has characters in it that no token has"),
@@ -114,6 +139,11 @@ def test_http_goes_to_loopback_and_elsewhere_only_where_it_is_allowed() -> None:
         ("colour = 'red'", "has an unknown setting 'colour'"),
         ("[sweep]\nlimit = 5", "has an unknown setting 'sweep'"),
         ("token = 'abc'", "holds the secret 'token': put it in DEMETER_TOKEN instead"),
+        ("sk = 'abc'", "holds the secret 'sk': put it in DEMETER_SK instead"),
+        (
+            "security_token = 'abc'",
+            "holds the secret 'security_token': put it in DEMETER_SECURITY_TOKEN instead",
+        ),
         ("password = 'abc'", "holds the secret 'password': put it in DEMETER_PASSWORD instead"),
         (b"\xff\xfe", "cannot be read as settings"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -227,6 +228,37 @@ def test_a_wrong_password_or_token_is_not_said(tmp_path: Path) -> None:
     wrong_ones = {name: SECRET.all[name] for name in ("wrong password", "wrong token")}
     assert in_output(by_password, wrong_ones) == in_output(by_token, wrong_ones) == []
     assert in_files(tmp_path, wrong_ones) == []
+
+
+OWN = ("sk", "security_token", "token_command", "proxy")
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("status", [200, 400, 401, 503])
+def test_whatever_was_signed_in_with_is_not_told_when_it_is_echoed(
+    name: str, status: int, tmp_path: Path
+) -> None:
+    secret = SECRET(f"own {name} {status}")
+    echo = json.dumps({"error_code": "X.1", "error_msg": f"got {secret} public-page", "total_count": 9})
+    with Emulator.of_documents([document(1)], Clock.at(datetime.now(UTC).isoformat(), speed=1)) as service:
+        service.faults.fail_at_request = dict.fromkeys(range(1, 50), Answer(status, echo.encode()))
+        key = {"DEMETER_TOKEN": "", "DEMETER_AK": service.access_key.ak, "DEMETER_SK": "the-secret-key"}
+        variables = {
+            "sk": {**key, "DEMETER_SK": secret},
+            "security_token": {**key, "DEMETER_SECURITY_TOKEN": secret},
+            "token_command": {"DEMETER_TOKEN": "", "DEMETER_TOKEN_COMMAND": f"echo {secret}"},
+            "proxy": {
+                "DEMETER_ENDPOINT": "http://modelarts.example.com",
+                "DEMETER_ALLOW_HTTP": "true",
+                "DEMETER_PROXY": service.endpoint.replace("//", f"//li:{secret}@"),
+            },
+        }[name]
+        result = run(environment_for(service, tmp_path / "lake", **variables), "-v", "--log-format", "json")
+        assert service.requests
+    assert result.exit_code in (2, 5, 6)
+    assert "public-page" in result.stderr
+    assert in_output(result, {name: secret}) == []
+    assert in_files(tmp_path, {name: secret}) == []
 
 
 def test_a_lake_is_for_its_owner_alone(planted_lake: tuple[Path, list[Result]]) -> None:
