@@ -86,9 +86,9 @@ def test_a_wrong_key_is_tried_once_however_many_slices_there_are(
     service: Emulator, tmp_path: Path, name: str
 ) -> None:
     wrong = {f"DEMETER_{name.upper()}": "a-wrong-one", "DEMETER_CONCURRENCY": "8", "DEMETER_ATTEMPTS": "6"}
-    statuses = [f"--status=S{number}" for number in range(12)]
+    slices = [f"--pool=pool{number}" for number in range(12)]
     variables = environment(service, tmp_path / "lake", **wrong)
-    result = CliRunner().invoke(main, ["sweep", *statuses], env=variables)
+    result = CliRunner().invoke(main, ["sweep", *slices], env=variables)
     assert result.exit_code == 5
     assert one_line(result).endswith("check DEMETER_AK, DEMETER_SK and DEMETER_SECURITY_TOKEN")
     assert len(service.requests) == 1

@@ -117,9 +117,9 @@ def test_a_wrong_password_is_tried_once_however_many_slices_there_are(
         "DEMETER_ATTEMPTS": "6",
         "DEMETER_CONCURRENCY": "4",
     }
-    statuses = [f"--status=S{number}" for number in range(8)]
+    slices = [f"--pool=pool{number}" for number in range(8)]
     variables = environment_for(service, tmp_path / "lake", **wrong)
-    result = CliRunner().invoke(main, ["sweep", *statuses], env=variables)
+    result = CliRunner().invoke(main, ["sweep", *slices], env=variables)
     assert result.exit_code == 5
     assert one_line(result).startswith(
         "IAM gave no token (401) 401 The username or password is wrong.: check"
