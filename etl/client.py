@@ -82,6 +82,12 @@ class Client:
         """
         query = urlencode(sorted(params.items()), quote_via=quote, safe="~")
         url = f"{self.settings.endpoint.rstrip('/')}{path}?{query}"
+        # One at a time until one was let in: a service that is down costs the attempts of one request, and
+        # some wrong signatures side by side would lock the key.
+        if not self._welcome:
+            with self._trial:
+                if not self._welcome:
+                    return self._persist(lambda: self._read_once(url, read))
         return self._persist(lambda: self._read_once(url, read))
 
     def _read_once(self, url: str, read: Callable[[Answer], Read]) -> Read:
@@ -108,17 +114,7 @@ class Client:
         raise UsageError("the endpoint redirects again and again: check DEMETER_ENDPOINT")
 
     def _signed_in(self, url: str) -> Answer:
-        """The answer to a GET with credentials, with new ones once if they are refused."""
-        if self._welcome:
-            return self._tried(url)
-        # One at a time until one was let in: some wrong ones side by side would lock a key.
-        with self._trial:
-            answer = self._tried(url)
-            if 200 <= answer.status < 300:
-                self._welcome = True
-            return answer
-
-    def _tried(self, url: str) -> Answer:
+        """The answer to a GET with credentials; Refused where neither these nor new ones are good."""
         if self._over:
             raise type(self._over)(str(self._over))
         try:
@@ -130,9 +126,11 @@ class Client:
         if refuses(answer):
             said, advice = said_in(answer), self._credentials.advice(answer.date)
             self._end(Refused(f"the service refused the credentials ({answer.status}){said}: {advice}"))
+        self._welcome = self._welcome or answer.status < 300
         return answer
 
     def _asked(self, url: str) -> Answer:
+        """The answer to a GET, with new credentials once if they are refused."""
         headers = self._credentials.headers("GET", url)
         answer = self._redacted(self._receive("GET", url, headers))
         if refuses(answer) and self._credentials.renew(headers):
