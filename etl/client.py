@@ -37,6 +37,10 @@ MOST_REDIRECTS = 3
 SHORTEST_SECRET = 6  # what is shorter is likely to be a part of other words
 
 
+class Interrupted(DemeterError):
+    """The run was told to stop."""
+
+
 class Credentials(Protocol):
     """A way to be known to the service."""
 
@@ -59,10 +63,11 @@ class Client:
     ends the run's requests: it costs its attempts once, and all that follow fail at once.
     """
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: Settings, sleep: Callable[[float], object] | None = None) -> None:
         self.settings = settings
         self.request_count = self.retry_count = self.received_bytes = 0
-        self._sleep = sleep
+        self._stopped = threading.Event()
+        self._sleep = sleep or self._stopped.wait
         self._began = time.monotonic()
         self._next_slot = 0.0
         self._lock = threading.Lock()
@@ -90,6 +95,11 @@ class Client:
                     return self._persist(lambda: self._read_once(url, read))
         return self._persist(lambda: self._read_once(url, read))
 
+    def stop(self, why: str) -> None:
+        """Let no request be sent any more, nor waited for: those that were asked for are Interrupted."""
+        self._over = Interrupted(f"{why} came before the listing ended: what came is kept")
+        self._stopped.set()
+
     def _read_once(self, url: str, read: Callable[[Answer], Read]) -> Read:
         answer = self._followed(url)
         raise_for(answer, urlsplit(url).hostname or "")
@@ -115,8 +125,7 @@ class Client:
 
     def _signed_in(self, url: str) -> Answer:
         """The answer to a GET with credentials; Refused where neither these nor new ones are good."""
-        if self._over:
-            raise type(self._over)(str(self._over))
+        self._check_over()
         try:
             answer = self._asked(url)
         except TooLarge:
@@ -128,6 +137,11 @@ class Client:
             self._end(Refused(f"the service refused the credentials ({answer.status}){said}: {advice}"))
         self._welcome = self._welcome or answer.status < 300
         return answer
+
+    def _check_over(self) -> None:
+        """Raise what ended the run's requests, if anything did."""
+        if self._over:
+            raise type(self._over)(str(self._over))
 
     def _asked(self, url: str) -> Answer:
         """The answer to a GET, with new credentials once if they are refused."""
@@ -150,13 +164,14 @@ class Client:
             retry=tenacity.retry_if_exception_type(Again),
             wait=_wait_seconds,
             stop=self._is_enough,
-            sleep=self._sleep,
+            sleep=self._pause,
             before_sleep=self._note_retry,
             reraise=True,
         )
         try:
             return retrying(once)
         except Again as last:
+            self._check_over()
             error = ServiceUnavailable(
                 f"the service gave out: {last}; run again later, or look at its status"
             )
@@ -172,6 +187,9 @@ class Client:
             or state.attempt_number >= self.settings.attempts
             or self._spent() + state.upcoming_sleep > self.settings.total_seconds
         )
+
+    def _pause(self, seconds: float) -> None:
+        self._sleep(seconds)
 
     def _spent(self) -> float:
         """Seconds since the run began."""
@@ -233,7 +251,7 @@ class Client:
             slot = max(now, self._next_slot)
             self._next_slot = slot + 1 / self.settings.requests_per_second
         if slot > now:
-            self._sleep(slot - now)
+            self._pause(slot - now)
 
 
 def _server(url: str) -> tuple[str, str]:

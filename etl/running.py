@@ -9,6 +9,7 @@ import click
 
 from etl.errors import CheckFailed, DemeterError, IncompleteListing
 from etl.settings import settings_of
+from etl.signals import heeded
 from etl.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -106,12 +107,16 @@ def run(given: dict[str, Any], /) -> None:
 
 def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> DemeterError | None:
     """Sweep, and say how that ended; what is wrong with the listing is returned."""
-    from etl.sweep import sweep as run
+    from etl import sweep
+    from etl.client import Client
 
-    with progress_bar("listing") as progress:
-        found = run(settings, scope, resume=resume, progress=progress)
-    counts = ", ".join(f"{count} {name.removesuffix('_count')}" for name, count in found.counts.items())
-    click.echo(f"sweep {found.sweep_id} is {found.verdict}: {counts}")
+    sweep.check(settings)
+    client = Client(settings)
+    with heeded(client.stop):
+        with progress_bar("listing") as progress:
+            found = sweep.sweep(settings, scope, resume=resume, progress=progress, client=client)
+        counts = ", ".join(f"{count} {name.removesuffix('_count')}" for name, count in found.counts.items())
+        click.echo(f"sweep {found.sweep_id} is {found.verdict}: {counts}")
     if found.error or found.verdict == "complete":
         return found.error
     return IncompleteListing(f"the listing is {found.verdict}: {found.reason}; run the sweep again")
