@@ -160,7 +160,7 @@ class _Run:
             if plan is None or plan.scope != self.scope.text:
                 continue
             first = plan.resumes or plan.sweep_id
-            if (plan.sweep_id,) in ended or self.began - _began(first) > RESUMABLE:
+            if (plan.sweep_id,) in ended or self.began - began(first) > RESUMABLE:
                 break
             return directory
         log.warning("there is no broken sweep to resume: a new one begins")
@@ -257,6 +257,6 @@ def _traffic(client: Client) -> tuple[int, int, int]:
     return client.request_count, client.retry_count, client.received_bytes
 
 
-def _began(sweep_id: str) -> datetime:
+def began(sweep_id: str) -> datetime:
     """When a sweep began, by its id."""
     return datetime.strptime(sweep_id.partition("Z-")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)

@@ -11,7 +11,10 @@ with seen as (
         steps.scope,
         case
             when history.change = 'unread'
-                then greatest(unix_micros(history.observed_at), coalesce(steps.last_us, 0))
+                then greatest(
+                        unix_micros(history.observed_at),
+                        coalesce(steps.last_us, 0)
+                    )
             else unix_micros(history.observed_at)
         end as seen_us,
         unix_micros(history.observed_at) as observed_us,
