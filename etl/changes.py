@@ -1,4 +1,4 @@
-"""What a sweep changed: the rows that are new, differ, begin a day, or say that something left."""
+"""What a sweep changed: rows that are new, differ, begin a day, or say what left or is in doubt."""
 
 from __future__ import annotations
 
@@ -30,22 +30,39 @@ class Observer:
     whole: bool = False
 
 
-# A row of a table left when what it hangs on was seen without it, or left itself.
+# A row of a table left when what it hangs on was seen without it, or left itself. Where `$gone` are the
+# instances in doubt, and `$shared` says that something is, the same condition tells what is in doubt.
 _LEFT = {
-    "instances": "instance_id in (from gone_instances)",
+    "instances": "instance_id in (from $gone)",
     "attributes": """(
         (owner_kind in ('instance', 'failure')
-            and (owner_id in (from seen_instance_ids) or owner_id in (from gone_instances)))
+            and (owner_id in (from seen_instance_ids) or owner_id in (from $gone)))
         or (owner_kind in ('profile', 'provision') and owner_id in (select profile_id from now_profiles))
         or (owner_kind = 'flavor' and owner_id in (select flavor from now_flavors))
-        or (owner_kind in ('profile', 'provision', 'flavor') and $whole)
+        or (owner_kind in ('profile', 'provision', 'flavor') and $shared)
     )""",
     "instance": """(
-        instance_id in (from seen_instance_ids) or instance_id in (from gone_instances)
+        instance_id in (from seen_instance_ids) or instance_id in (from $gone)
         or (instance_id is null and $whole)
     )""",
-    "shared": "$whole",
+    "shared": "$shared",
 }
+
+# An instance that was not seen left, unless a document without a usable id may be the one about it: one
+# created at the same time, or at a time that cannot be read.
+_AWAY = """
+create or replace temp table away_instances as
+select instance_id, exists (
+    select 1 from documents
+    where documents.instance_id is null and coalesce(documents.created_at = last.created_at, true)
+) as is_doubted
+from last_instances as last
+where change <> 'gone' and ($absence) and instance_id not in (from seen_instance_ids);
+create or replace temp table doubted_instances as
+select instance_id from away_instances where is_doubted;
+create or replace temp table gone_instances as
+select instance_id from away_instances where not is_doubted
+"""
 
 # Of several documents about one instance the newest counts: by its own update, else as it came.
 _WINNERS = """
@@ -99,11 +116,12 @@ def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> dict[s
     connection.execute(
         "create or replace temp table seen_instance_ids as select instance_id from now_instances"
     )
-    connection.execute(
-        "create or replace temp table gone_instances as select instance_id from last_instances "
-        f"where change <> 'gone' and ({observer.absence}) and instance_id not in (from seen_instance_ids)"
-    )
-    found = {table.name: connection.sql(_changed(table, observer)).to_arrow_table() for table in kept()}
+    connection.execute(_AWAY.replace("$absence", observer.absence))
+    [(unnamed,)] = connection.execute("select count(*) from documents where instance_id is null").fetchall()
+    found = {
+        table.name: connection.sql(_changed(table, observer, bool(unnamed))).to_arrow_table()
+        for table in kept()
+    }
     return {name: rows for name, rows in found.items() if rows.num_rows}
 
 
@@ -119,33 +137,48 @@ def _now(table: Table) -> str:
     )
 
 
-def _changed(table: Table, observer: Observer) -> str:
-    """The query of the rows to write of one table."""
+def _left(table: Table, gone: str, whole: bool, shared: bool) -> str:
+    """The condition that a row of a table left, or is in doubt, with the instances of that relation."""
+    condition = _LEFT.get(table.name, _LEFT[table.owner]).replace("$gone", gone)
+    return condition.replace("$whole", str(whole).lower()).replace("$shared", str(shared).lower())
+
+
+def _changed(table: Table, observer: Observer, in_doubt: bool) -> str:
+    """The query of the rows to write of one table; `in_doubt` says that some document has no usable id.
+
+    What is in doubt is written once, and once a day, with its last values, as `unread`: it may be there,
+    so it still lives, but nobody saw it.
+    """
     same_key = " and ".join(f"last.{key} is not distinct from now.{key}" for key in table.keys)
     differs = " or ".join(f"now.{name} is distinct from last.{name}" for name in table.compared) or "false"
     date = "(now.observed_at at time zone 'UTC')::date"
     ended = f"{quoted(observer.ended_at.isoformat())}::timestamptz"
+    end_date = f"({ended} at time zone 'UTC')::date"
     project, sweep = quoted(observer.project_id), quoted(observer.sweep_id)
     names = ", ".join(column.name for column in all_columns(table))
-    left = _LEFT.get(table.name, _LEFT[table.owner]).replace("$whole", str(observer.whole).lower())
+    whole = observer.whole
+    left = _left(table, "gone_instances", whole, whole and not in_doubt)
+    doubted = _left(table, "doubted_instances", False, whole and in_doubt)
     return f"""
         with judged as (
             select now.*, {project} as project_id, {sweep} as sweep_id, {date} as observed_date, case
                 when last.change is null or last.change = 'gone' then 'new'
                 when {differs} then 'changed'
-                when last.observed_date < {date} then 'keyframe'
+                when last.observed_date < {date} or last.change = 'unread' then 'keyframe'
             end as change
             from now_{table.name} as now left join last_{table.name} as last on {same_key}
         ),
         left_behind as (
-            select last.* replace ({sweep} as sweep_id, {ended} as observed_at, 'gone' as change,
-                ({ended} at time zone 'UTC')::date as observed_date)
+            select last.* replace ({sweep} as sweep_id, {ended} as observed_at,
+                case when {left} then 'gone' else 'unread' end as change,
+                {end_date} as observed_date),
+                last.change = 'unread' and last.observed_date >= {end_date} as is_known
             from last_{table.name} as last
-            where change <> 'gone' and {left}
+            where last.change <> 'gone' and ({left} or {doubted})
                 and not exists (select 1 from now_{table.name} as now where {same_key})
         )
         select {names} from judged where change is not null
         union all by name
-        select {names} from left_behind
+        select {names} from left_behind where change = 'gone' or not is_known
         order by {table.keys[0]}
     """

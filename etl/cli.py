@@ -17,7 +17,7 @@ from etl.reporting import report
 from etl.running import build, run, sweep
 from etl.settings import settings_of
 from etl.showcase import demo, emulate
-from etl.terminal import log_to_stderr
+from etl.terminal import log_to_stderr, progress_bar
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -93,6 +93,25 @@ def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> 
     failed = [finding.name for finding in findings if finding.status == "fail"]
     if failed:
         raise CheckFailed(f"failed: {', '.join(failed)}; look at the detail of each")
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.pass_obj
+def maintain(given: dict[str, Any], /, dry_run: bool) -> None:
+    """Merge small files, expire raw pages, and remove what no reader needs any more.
+
+    It may run beside sweeps, builds and readers. Rows are never removed, but those of killed sweeps.
+
+    \b
+    demeter maintain --dry-run
+    demeter maintain
+    """
+    from etl import upkeep
+
+    with progress_bar("maintaining") as progress:
+        chores = upkeep.maintain(settings_of(given), _lake(given), dry_run=dry_run, progress=progress)
+    click.echo("\n".join(chore.line(dry_run) for chore in chores))
 
 
 @main.command()

@@ -148,7 +148,13 @@ COMMON = (
     ),
 )
 CHANGE = Column(
-    "change", "text", "common", "", "derived", "new, changed, keyframe (first of the day) or gone"
+    "change",
+    "text",
+    "common",
+    "",
+    "derived",
+    "new, changed, keyframe (the same again, as on each day), unread (may be in a document without a usable "
+    "id, so not seen and not gone; the last values stand) or gone",
 )
 OBSERVED_DATE = Column(
     "observed_date", "date", "common", "", "derived", "UTC date of observed_at; the partition"

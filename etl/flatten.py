@@ -30,7 +30,7 @@ _PAGES = pa.schema(
 _STAGING = """
 create table documents (
     document_id bigint, slice bigint, page bigint, observed_at timestamptz, instance_id varchar,
-    updated_at timestamptz
+    created_at timestamptz, updated_at timestamptz
 );
 create table seen_attributes (
     document_id bigint, owner_kind varchar, owner_id varchar, map varchar, key varchar, value varchar
@@ -84,9 +84,12 @@ where document is not null
 
 _DOCUMENTS = """
 insert into documents
-select document_id, slice, page, observed_at, instance_id, instances__updated_at__0 from typed
+select document_id, slice, page, observed_at, instance_id, instances__created_at__0,
+    instances__updated_at__0
+from typed
 union all
-select document_id, slice, page, observed_at, null, null from shaped where instance_id is null
+select document_id, slice, page, observed_at, null, timestamp_ms_of(s.creation_timestamp), null
+from shaped where instance_id is null
 """
 
 

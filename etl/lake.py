@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -64,7 +63,7 @@ class Lake:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._check_version()
             for each in TABLES:
-                if not deltalake.DeltaTable.is_deltatable(str(self._location(each.name))):
+                if not deltalake.DeltaTable.is_deltatable(str(self.location(each.name))):
                     self._create_table(each)
             replace_text(self.path / MARKER, json.dumps({"version": VERSION}) + "\n")
         except OSError as error:
@@ -75,6 +74,10 @@ class Lake:
         if not (self.path / MARKER).is_file():
             raise UsageError(f"there is no lake at {self.path}: run `demeter sweep`, or set DEMETER_LAKE")
         self._check_version()
+
+    def location(self, name: str) -> Path:
+        """The directory of a table."""
+        return self.path / "tables" / name
 
     def raw(self, project_id: str) -> Path:
         """The directory of the raw pages of a project, one directory a sweep."""
@@ -87,7 +90,7 @@ class Lake:
     def delta(self, name: str) -> deltalake.DeltaTable:
         """The table as of now."""
         if name not in self._tables:
-            self._tables[name] = deltalake.DeltaTable(str(self._location(name)))
+            self._tables[name] = deltalake.DeltaTable(str(self.location(name)))
         else:
             self._tables[name].update_incremental()
         return self._tables[name]
@@ -129,28 +132,32 @@ class Lake:
     def clean_up(self, project_id: str) -> None:
         """Remove what a run of the project that was killed left: rows, and space to spill into."""
         shutil.rmtree(self.spill(project_id), ignore_errors=True)
-        marker = self._marker(project_id)
-        if not marker.exists():
-            return
-        sweep_id = marker.read_text(encoding="utf-8")
-        mine = f"sweep_id = {quoted(sweep_id)}"
-        committed = self.delta("sweeps").to_pyarrow_table(columns=["sweep_id"])["sweep_id"].to_pylist()
-        if sweep_id and sweep_id not in committed:
+        sweep_id = self.killed(project_id)
+        if sweep_id:
             with self.lock("house", wait=True):
                 for each in TABLES:
-                    self.delta(each.name).delete(mine)
-        marker.unlink()
+                    self.delta(each.name).delete(f"sweep_id = {quoted(sweep_id)}")
+        self._marker(project_id).unlink(missing_ok=True)
+
+    def killed(self, project_id: str) -> str:
+        """The sweep of the project that began to write and is not committed; empty where there is none."""
+        marker = self._marker(project_id)
+        sweep_id = marker.read_text(encoding="utf-8") if marker.exists() else ""
+        if not sweep_id:
+            return ""
+        committed = self.delta("sweeps").to_pyarrow_table(columns=["sweep_id"])["sweep_id"].to_pylist()
+        return "" if sweep_id in committed else sweep_id
 
     def keep_house(self) -> None:
         """Compact and checkpoint where commits have piled up, so that later sweeps stay as fast."""
+        for each in TABLES:
+            self.keep(each.name)
+
+    def keep(self, name: str) -> None:
+        """Compact and checkpoint one table where commits have piled up."""
         with self.lock("house", wait=True):
-            for each in TABLES:
-                delta = self.delta(each.name)
-                for partition in _crowded(delta):
-                    chosen = [("observed_date", "=", partition)] if partition else None
-                    delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
-                if delta.version() and delta.version() % COMMITS_BEFORE_CHECKPOINT == 0:
-                    delta.create_checkpoint()
+            merge(self.delta(name))
+            checkpoint(self.delta(name), self.location(name))
 
     @contextmanager
     def lock(self, name: str, wait: bool = False) -> Iterator[None]:
@@ -167,16 +174,30 @@ class Lake:
                 raise LakeBusy(f"another run holds {path.stem} of this lake: wait for it to end") from None
             yield
 
+    def is_held(self, name: str) -> bool:
+        """Whether another run holds the lock of that name."""
+        path = self.path / "locks" / f"{name}.lock"
+        if not path.exists():
+            return False
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def _marker(self, project_id: str) -> Path:
         """The file that names the sweep of a project which is being written."""
         return self.path / "locks" / f"{project_id}.writing"
 
-    def _location(self, name: str) -> Path:
-        return self.path / "tables" / name
+    def projects(self) -> list[str]:
+        """The projects of which a run may have left something behind: spilled files, or a note."""
+        notes = [path.stem for path in self.path.glob("locks/*.writing")]
+        return sorted({*notes, *(path.name for path in self.path.glob("tmp/*") if path.name != "queries")})
 
     def _create_table(self, table: Table) -> None:
         deltalake.DeltaTable.create(
-            str(self._location(table.name)),
+            str(self.location(table.name)),
             schema=deltalake.Schema.from_arrow(schema(table)),
             partition_by=None if table.owner == "log" else ["observed_date"],
             mode="ignore",
@@ -198,11 +219,33 @@ class Lake:
             )
 
 
-def _crowded(delta: deltalake.DeltaTable) -> list[str]:
-    """The days whose files should become one: past days soon, the present one from time to time."""
-    counts = Counter(_partition(uri) for uri in delta.file_uris())
-    newest = max(counts, default="")
-    return [day for day, count in counts.items() if count >= (FILES_OF_TODAY if day == newest else 2)]
+def merge(delta: deltalake.DeltaTable) -> None:
+    """Make one of the files of each day that has too many."""
+    for day in crowded(delta):
+        chosen = [("observed_date", "=", day)] if day else None
+        delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
+
+
+def crowded(delta: deltalake.DeltaTable) -> dict[str, list[str]]:
+    """The days whose files should become one, with them: past days soon, the present one at times."""
+    days: dict[str, list[str]] = {}
+    for uri in delta.file_uris():
+        days.setdefault(_partition(uri), []).append(unquote(uri))
+    newest = max(days, default="")
+    return {
+        day: files for day, files in days.items() if len(files) >= (FILES_OF_TODAY if day == newest else 2)
+    }
+
+
+def checkpoint(delta: deltalake.DeltaTable, location: Path) -> None:
+    """Sum up the log of a table where many commits have come since that was last done."""
+    try:
+        text = (location / "_delta_log" / "_last_checkpoint").read_text(encoding="utf-8")
+        last = int(json.loads(text)["version"])
+    except (OSError, ValueError, KeyError):
+        last = 0
+    if delta.version() - last >= COMMITS_BEFORE_CHECKPOINT:
+        delta.create_checkpoint()
 
 
 def _partition(uri: str) -> str:

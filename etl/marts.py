@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from etl.columns import quoted
 from etl.errors import UsageError
-from etl.lake import WRITER, Lake, replace_text
+from etl.lake import WRITER, Lake, checkpoint, crowded, merge, replace_text
 
 # In the order in which each can be worked out from those before it; the stored ones are published.
 STEPS = (
@@ -83,6 +84,39 @@ def relation(lake: Lake, name: str, version: int) -> str:
         empty = ", ".join(f"null::{_sql_type(str(field.type.type))} as {field.name}" for field in fields)
         return f"(select {empty} where false)"
     return f"read_parquet([{', '.join(map(quoted, files))}])"
+
+
+def locations(lake: Lake) -> dict[str, Path]:
+    """The directories of all marts that were ever written, by name."""
+    logs = _directory(lake).glob("*/_delta_log")
+    return {log.parent.name: log.parent for log in sorted(logs)}
+
+
+def crowded_files(lake: Lake) -> list[str]:
+    """The files of the marts, as they are published, that should be fewer."""
+    built = published(lake)
+    found = [_to_merge(lake, name, version) for name, version in built.versions.items()] if built else []
+    return list(chain.from_iterable(found))
+
+
+def keep(lake: Lake) -> None:
+    """Make the files of the published marts fewer, publish the versions that this makes, and checkpoint."""
+    built = published(lake)
+    versions = dict(built.versions) if built else {}
+    for name, version in versions.items():
+        delta = deltalake.DeltaTable(_location(lake, name))
+        if _to_merge(lake, name, version):
+            merge(delta)
+            versions[name] = delta.version()
+        checkpoint(delta, Path(_location(lake, name)))
+    if built and versions != built.versions:
+        publish(lake, replace(built, versions=versions))
+
+
+def _to_merge(lake: Lake, name: str, version: int) -> list[str]:
+    """The files that should be fewer; none of a mart that a build has written anew, and not published."""
+    delta = deltalake.DeltaTable(_location(lake, name))
+    return list(chain.from_iterable(crowded(delta).values())) if delta.version() == version else []
 
 
 def write(lake: Lake, name: str, rows: pa.Table) -> int:

@@ -60,6 +60,8 @@ class Settings:
     reports_directory: str = "reports"
     reports_format: str = "csv"
     metrics_file: str = ""
+    raw_days: float = 14.0
+    vacuum_hours: int = 168
     allow_http: bool = False
     token: str = ""
     password: str = ""

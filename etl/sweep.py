@@ -160,7 +160,7 @@ class _Run:
             if plan is None or plan.scope != self.scope.text:
                 continue
             first = plan.resumes or plan.sweep_id
-            if (plan.sweep_id,) in ended or self.began - _began(first) > RESUMABLE:
+            if (plan.sweep_id,) in ended or self.began - began(first) > RESUMABLE:
                 break
             return directory
         log.warning("there is no broken sweep to resume: a new one begins")
@@ -180,6 +180,7 @@ class _Run:
         )
         rows = changes(self.staging.connection, observer)
         counts = self._counts(rows)
+        self._tell_doubts()
         self.staging.connection.close()
         common = {
             "project_id": self.settings.project_id,
@@ -198,6 +199,16 @@ class _Run:
             outcome.verdict = "incomplete" if outcome.verdict == "complete" else outcome.verdict
             said = f"the service's clock says {reader.observed_from}, and said {last} before"
             outcome.reason = f"{outcome.reason}; {said}" if outcome.reason else said
+
+    def _tell_doubts(self) -> None:
+        """Say how many instances a document without a usable id may be about."""
+        [(doubted,)] = self.query("select count(*) from doubted_instances").fetchall()
+        if doubted:
+            log.warning(
+                "%d instances may be in documents without a usable id: they are kept as unread, see "
+                "`demeter report quarantine_by_reason`",
+                doubted,
+            )
 
     def _counts(self, rows: dict[str, pa.Table]) -> dict[str, int]:
         """How many instances are there, new, changed and gone, and what could not be used."""
@@ -246,6 +257,6 @@ def _traffic(client: Client) -> tuple[int, int, int]:
     return client.request_count, client.retry_count, client.received_bytes
 
 
-def _began(sweep_id: str) -> datetime:
+def began(sweep_id: str) -> datetime:
     """When a sweep began, by its id."""
     return datetime.strptime(sweep_id.partition("Z-")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)

@@ -34,6 +34,7 @@ class Notebook:
     rank: int | None = None
     remaining: int = 100
     surprise: int | None = None
+    without: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -50,7 +51,7 @@ class Notebook:
     @property
     def document(self) -> Row:
         location = {"volume_size": self.volume}
-        return {
+        whole = {
             "id": self.id,
             "name": self.name,
             "status": self.status,
@@ -64,6 +65,7 @@ class Notebook:
             "queuing_info": {"rank": self.rank, "status": "START_QUEUING"} if self.rank else None,
             "surprise": self.surprise,
         }
+        return {name: value for name, value in whole.items() if name not in self.without}
 
 
 @dataclass

@@ -181,7 +181,7 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *(each.name for each in reports.reports()),
         *sweep.VERDICTS,
         *render.FORMATS,
-        *("new", "changed", "keyframe", "gone"),
+        *("new", "changed", "keyframe", "unread", "gone"),
         *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false"),
     }
     named = {span for span in spans(page) if re.fullmatch(r"[a-z_]+", span)}

@@ -1,19 +1,33 @@
 -- What did a sweep see of an instance that it had not seen before?
 -- Grain: one row per row of instance_history that tells something. To be away is a
 -- status, ABSENT, unless it came back: no id is given twice, so it was only not listed,
--- as if no sweep had been.
+-- as if no sweep had been. Nor had one been where it was unread; if it still is, it may
+-- have left at any time since.
 with seen as (
     select
         history.project_id,
         history.instance_id,
         history.sweep_id,
         steps.scope,
-        unix_micros(history.observed_at) as seen_us,
+        case
+            when history.change = 'unread'
+                then greatest(
+                        unix_micros(history.observed_at),
+                        coalesce(steps.last_us, 0)
+                    )
+            else unix_micros(history.observed_at)
+        end as seen_us,
+        unix_micros(history.observed_at) as observed_us,
         steps.previous_us,
         steps.first_us,
         steps.last_us,
-        case when history.change = 'gone' then 'ABSENT' else history.status end as status,
-        billed.status is not null and history.change <> 'gone' as is_running,
+        history.change in ('gone', 'unread') as is_away,
+        case
+            when history.change in ('gone', 'unread') then 'ABSENT' else history.status
+        end as status,
+        billed.status is not null
+        and history.change not in ('gone', 'unread')
+            as is_running,
         unix_micros(history.created_at) as created_us,
         unix_micros(history.updated_at) as updated_us,
         unix_micros(history.stop_at) as stop_us,
@@ -35,11 +49,27 @@ with seen as (
 beside as (
     select
         *,
-        lag(status) over life as earlier_status,
-        lead(status) over life as later_status,
-        lag(previous_us) over life as earlier_previous_us
+        lead(sweep_id) over life is null as is_last,
+        -- Rows in which it was away count with the row that ends them.
+        coalesce(
+            sum(case when is_away then 0 else 1 end) over (
+                partition by project_id, instance_id
+                order by observed_us, sweep_id
+                rows between unbounded preceding and 1 preceding
+            ),
+            0
+        ) as there_count
     from seen
-    window life as (partition by project_id, instance_id order by seen_us, sweep_id)
+    window life as (partition by project_id, instance_id order by observed_us, sweep_id)
+),
+
+known as (
+    select
+        *,
+        min(coalesce(previous_us, 0)) over (
+            partition by project_id, instance_id, there_count
+        ) as known_us
+    from beside
 )
 
 select
@@ -48,8 +78,7 @@ select
     sweep_id,
     scope,
     seen_us,
-    case when earlier_status = 'ABSENT' then earlier_previous_us else previous_us end
-        as previous_us,
+    nullif(known_us, 0) as previous_us,
     first_us,
     last_us,
     status,
@@ -66,5 +95,5 @@ select
     workspace_id,
     ai_project_id,
     flavor
-from beside
-where status <> 'ABSENT' or later_status is null
+from known
+where not is_away or is_last

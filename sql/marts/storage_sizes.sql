@@ -19,7 +19,7 @@ seen as (
         history.sweep_id,
         unix_micros(history.observed_at) as seen_us,
         steps.previous_us,
-        leaver.instance_id is not null as is_leaver,
+        leaver.instance_id is not null or history.change = 'unread' as is_leaver,
         case
             when history.change = 'gone'
                 or not coalesce(lower(history.type) = 'evs', false)
@@ -37,18 +37,33 @@ seen as (
         and leaver.change = 'gone'
 ),
 
--- A disk that left with its instance lasts as long as the instance, which may come back.
+counted as (
+    select
+        *,
+        -- Rows of a leaver count with the row that ends them.
+        coalesce(
+            sum(case when is_leaver then 0 else 1 end) over (
+                partition by project_id, instance_id, volume
+                order by seen_us, sweep_id
+                rows between unbounded preceding and 1 preceding
+            ),
+            0
+        ) as there_count
+    from seen
+),
+
+-- A disk that left with its instance, or was unread, lasts as long as the instance, which
+-- may come back.
 rejoined as (
     select
         *,
-        case
-            when lag(is_leaver) over life then lag(previous_us) over life
-            else previous_us
-        end as known_us
-    from seen
-    window life as (
-        partition by project_id, instance_id, volume order by seen_us, sweep_id
-    )
+        nullif(
+            min(coalesce(previous_us, 0)) over (
+                partition by project_id, instance_id, volume, there_count
+            ),
+            0
+        ) as known_us
+    from counted
 ),
 
 compared as (

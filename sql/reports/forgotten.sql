@@ -1,7 +1,7 @@
 -- Which instances have been running for longer than a number of hours?
 -- Grain: one row per running instance, the longest first. The number is that of
--- `--hours`, else 24. One that ran already when it was first seen runs for at least as long as it
--- says. What it costs a day is what its last day of use was billed by.
+-- `--hours`, else 24. One that ran already when it was first seen runs for at least as
+-- long as it says. What it costs a day is what its last day of use was billed by.
 with charged as (
     select
         project_id,

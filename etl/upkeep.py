@@ -1,0 +1,269 @@
+"""The upkeep of a lake: merge small files, expire raw pages, remove what nothing refers to any more.
+
+Every chore first says which files it is about, so that a dry run tells what a run would do. Files are
+removed one by one, the oldest first, and nothing refers to them: a run that is killed leaves the rest.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from urllib.parse import unquote
+
+import deltalake
+from deltalake.exceptions import DeltaError
+
+from etl import marts, views
+from etl.dictionary import TABLES
+from etl.errors import LakeBusy, UsageError
+from etl.lake import Lake, crowded
+from etl.settings import Settings
+from etl.sweep import RESUMABLE, began
+
+# Delta keeps no longer in mind when a file was removed from a table.
+LONGEST_VACUUM_HOURS = 168
+# After so long a temporary file is no longer that of a run.
+ABANDONED = timedelta(hours=24)
+
+_HIDDEN = (".*", "locks/.*", "marts/.*", "prices/**/.*")
+_TEMPORARY = re.compile(r"\..+\.[0-9]+")
+_STAGED = re.compile(r".+#[0-9]+|_commit_.+\.tmp")
+_SWEEP = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{6}")
+_LOG_FILE = re.compile(r"([0-9]{20})\.(json|checkpoint\.parquet)")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Chore:
+    """What was done to one part of the lake, or would be: so many things, and the bytes they have."""
+
+    name: str
+    verb: str
+    thing: str
+    count: int
+    size_bytes: int
+
+    def line(self, dry_run: bool = False) -> str:
+        """What was done, or would be, in a line."""
+        verb = f"would {self.verb}" if dry_run else f"{self.verb}d"
+        return f"{self.name}: {verb} {self.count:,} {self.thing}, {_size(self.size_bytes)}"
+
+
+def maintain(
+    settings: Settings,
+    lake: Lake,
+    *,
+    dry_run: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> list[Chore]:
+    """Look after a lake and say what was done; `dry_run` changes nothing and says what would be.
+
+    Raises LakeBusy where another one is at it, and UsageError where the lake cannot be written.
+    """
+    lake.check()
+    if settings.vacuum_hours > LONGEST_VACUUM_HOURS:
+        raise UsageError(
+            f"vacuum_hours is {settings.vacuum_hours}: set it to at most {LONGEST_VACUUM_HOURS}, for "
+            "that is as long as a table knows what was removed from it"
+        )
+    chores = _Chores(settings, lake, not dry_run)
+    found = []
+    try:
+        with nullcontext() if dry_run else lake.lock("maintain"):
+            # What needs no space comes first: it makes room for the rest.
+            for number, chore in enumerate(chores.all(), start=1):
+                found.append(chore())
+                progress(number, len(chores.all()))
+    except (OSError, DeltaError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
+        raise UsageError(
+            f"the lake {lake.path} cannot be maintained: {reason}; nothing is lost: mend that, then run "
+            "`demeter maintain` again"
+        ) from None
+    return found
+
+
+class _Chores:
+    """The chores of one run; `acts` says that it is none that only tells."""
+
+    def __init__(self, settings: Settings, lake: Lake, acts: bool) -> None:
+        self.settings, self.lake, self.acts = settings, lake, acts
+        self.now = datetime.now(UTC)
+
+    def all(self) -> list[Callable[[], Chore]]:
+        """The chores, each after those that it relies on."""
+        return [self.raw, self.temporary, self.killed, self.tables, self.marts, self.vacuum, self.logs]
+
+    def raw(self) -> Chore:
+        """Remove the raw pages of old sweeps."""
+        expired = list(self._expired())
+        found = Chore("raw", "remove", "sweeps", len(expired), sum(map(_bytes_below, expired)))
+        if self.acts:
+            for directory in expired:
+                shutil.rmtree(directory)
+        return found
+
+    def temporary(self) -> Chore:
+        """Remove the files that runs which were killed had not finished."""
+        hidden = chain.from_iterable(self.lake.path.glob(each) for each in _HIDDEN)
+        written = chain.from_iterable(self.lake.path.glob(f"{each}/**/*") for each in ("tables", "marts"))
+        unfinished = [
+            *(path for path in hidden if _TEMPORARY.fullmatch(path.name)),
+            *(path for path in written if _STAGED.fullmatch(path.name)),
+            *self.lake.path.glob("tmp/queries/*"),
+        ]
+        old = self.now - ABANDONED
+        return self._remove("temporary", [path for path in unfinished if _is_older(path, old)])
+
+    def killed(self) -> Chore:
+        """Remove the rows, and the spilled files, of sweeps that were killed."""
+        left = [each for each in self.lake.projects() if not self.lake.is_held(f"sweep-{each}")]
+        killed = [project for project in left if self.lake.killed(project)]
+        spilled = sum(_bytes_below(self.lake.spill(project)) for project in left)
+        for project in left if self.acts else ():
+            # A sweep that began just now cleans up by itself.
+            with suppress(LakeBusy), self.lake.lock(f"sweep-{project}"):
+                self.lake.clean_up(project)
+        return Chore("killed", "remove", "sweeps", len(killed), spilled)
+
+    def tables(self) -> Chore:
+        """Make one of the files of each past day."""
+        days = chain.from_iterable(crowded(self.lake.delta(each.name)).values() for each in TABLES)
+        found = _merged("tables", chain.from_iterable(days))
+        if self.acts:
+            self.lake.keep_house()
+        return found
+
+    def marts(self) -> Chore:
+        """The same for the marts, between two builds."""
+        found = _merged("marts", marts.crowded_files(self.lake))
+        if self.acts:
+            with self.lake.lock("build", wait=True):
+                marts.keep(self.lake)
+        return found
+
+    def vacuum(self) -> Chore:
+        """Remove files to which no table refers, and has not for as long as readers may take."""
+        if self.acts:
+            # Whoever opens the file of the views from now on reads none of them.
+            views.refresh(self.lake)
+        unused = (self._unused(location, version) for location, version in self._deltas())
+        return self._remove("vacuum", list(chain.from_iterable(unused)))
+
+    def logs(self) -> Chore:
+        """Remove what came before a checkpoint, in the logs of tables, that is itself old enough."""
+        past = (self._past(location / "_delta_log", version) for location, version in self._deltas())
+        return self._remove("logs", list(chain.from_iterable(past)))
+
+    def _remove(self, name: str, files: list[Path]) -> Chore:
+        found = Chore(name, "remove", "files", len(files), sum(_bytes_of(path) for path in files))
+        if self.acts:
+            for path in files:
+                path.unlink(missing_ok=True)
+        return found
+
+    def _expired(self) -> Iterator[Path]:
+        """The directories of the sweeps whose raw pages nobody needs any more; no link is followed."""
+        ended = self.lake.delta("sweeps").to_pyarrow_table(columns=["sweep_id", "verdict"]).to_pylist()
+        done = {row["sweep_id"] for row in ended if row["verdict"] != "failed"}
+        for directory in _directories(self.lake.path / "raw", 2):
+            if _SWEEP.fullmatch(directory.name):
+                age = self.now - began(directory.name)
+                resumable = age <= RESUMABLE and directory.name not in done
+                if age > timedelta(days=self.settings.raw_days) and not resumable:
+                    yield directory
+
+    def _deltas(self) -> Iterator[tuple[Path, int | None]]:
+        """The directories of all tables and marts; with the version of a mart that readers see."""
+        for each in TABLES:
+            yield self.lake.location(each.name), None
+        built = marts.published(self.lake)
+        versions = built.versions if built else {}
+        for name, location in marts.locations(self.lake).items():
+            yield location, versions.get(name)
+
+    def _unused(self, location: Path, version: int | None) -> Iterator[Path]:
+        """The files of a table that belong to no version which is read, and are old enough."""
+        names = deltalake.DeltaTable(str(location)).vacuum(
+            self.settings.vacuum_hours,
+            dry_run=True,
+            enforce_retention_duration=False,
+            full=True,
+            keep_versions=None if version is None else [version],
+        )
+        for name in names:
+            path = location / unquote(name)
+            if ".." not in path.parts and location in path.parents and _is_file(path):
+                yield path
+
+    def _past(self, log: Path, version: int | None) -> list[Path]:
+        """The files of a log that no version needs which was read since the time set."""
+        files = {
+            path: int(named.group(1)) for path in log.iterdir() if (named := _LOG_FILE.fullmatch(path.name))
+        }
+        old = self.now - timedelta(hours=self.settings.vacuum_hours)
+        summed_up = [
+            number
+            for path, number in files.items()
+            if path.suffix == ".parquet"
+            and _is_older(path, old)
+            and number <= (number if version is None else version)
+        ]
+        first = max(summed_up, default=0)
+        return sorted(path for path, number in files.items() if number < first and _is_file(path))
+
+
+def _merged(name: str, files: Iterable[str]) -> Chore:
+    """The chore of making fewer of these files."""
+    paths = [Path(file) for file in files]
+    return Chore(name, "merge", "files", len(paths), sum(map(_bytes_of, paths)))
+
+
+def _directories(above: Path, depth: int) -> Iterator[Path]:
+    """The directories so many levels below one; neither it nor they are links."""
+    if above.is_symlink() or not above.is_dir():
+        return
+    if depth == 0:
+        yield above
+        return
+    for path in sorted(above.iterdir()):
+        yield from _directories(path, depth - 1)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _is_older(path: Path, than: datetime) -> bool:
+    """Whether a file, not a link, was last written before that time."""
+    return _is_file(path) and path.stat().st_mtime < than.timestamp()
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _bytes_below(directory: Path) -> int:
+    """The bytes of all files in a directory."""
+    return sum(_bytes_of(path) for path in directory.rglob("*"))
+
+
+def _size(count: int) -> str:
+    """Bytes as people read them."""
+    size, units = float(count), iter(("kB", "MB", "GB", "TB"))
+    if count < 1000:
+        return f"{count} bytes"
+    unit = ""
+    while size >= 999.95:
+        size, unit = size / 1000, next(units)
+    return f"{size:,.1f} {unit}"
