@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import threading
@@ -50,13 +51,15 @@ class Landing:
         (directory / PLAN).write_text(json.dumps(asdict(plan)) + "\n", encoding="utf-8")
         self._files: dict[int, IO[bytes]] = {}
         self._numbers: dict[int, int] = {}
+        self._order = 0
         self._lock = threading.Lock()
 
     def land(self, slice_number: int, page: Page) -> RawPage:
         """Append a page to its slice's file."""
         body = page.body.replace("\n", " ").replace("\r", " ")
-        head = {"observed_at": page.observed_at.isoformat(), "repaired": page.repaired}
+        head: dict[str, Any] = {"observed_at": page.observed_at.isoformat(), "repaired": page.repaired}
         with self._lock:
+            head["order"] = self._order = self._order + 1
             number = self._numbers[slice_number] = self._numbers.get(slice_number, 0) + 1
             line = f'{json.dumps({"page": number, **head})[:-1]}, "body": {body}}}\n'
             self._append(slice_number, line)
@@ -96,7 +99,8 @@ def read_plan(directory: Path) -> Plan | None:
 def lines(directory: Path, slice_number: int) -> Iterator[dict[str, Any]]:
     """The whole lines of a slice's pages; one that a killed run cut off is left out.
 
-    Each has `page`, `observed_at`, `repaired` and, as text, `body`.
+    Each has `page`, `observed_at`, `repaired` and, as text, `body`; `order` is where it came among the
+    pages of all slices.
     """
     path = directory / f"slice-{slice_number:05d}.jsonl.zst"
     if not path.exists():
@@ -107,6 +111,20 @@ def lines(directory: Path, slice_number: int) -> Iterator[dict[str, Any]]:
             values = json.loads(head + "}")
             values["observed_at"] = datetime.fromisoformat(values["observed_at"])
             yield {**values, "body": body[:-1]}
+
+
+def pages(directory: Path) -> Iterator[RawPage]:
+    """The pages of a landed sweep in the order in which they came; ValueError where one is damaged."""
+    numbers = sorted(int(path.name[6:11]) for path in directory.glob("slice-*.jsonl.zst"))
+    listed = (_numbered(directory, number) for number in numbers)
+    for number, line in heapq.merge(*listed, key=lambda each: each[1].get("order", 0)):
+        page = Page(line["body"], (), 0, line["observed_at"], line["repaired"])
+        yield RawPage(number, line["page"], page)
+
+
+def _numbered(directory: Path, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line in lines(directory, number):
+        yield number, line
 
 
 def _whole_lines(path: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -125,6 +126,7 @@ class Reader:
         """The pages that an earlier sweep landed of a slice, landed again for this one."""
         for line in raw.lines(before, number):
             page = read_page(line["body"].encode(), line["observed_at"], self._cursor())
+            page = replace(page, repaired=line["repaired"])
             self._keep(number, page)
             yield page
 
