@@ -104,7 +104,7 @@ def _keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> N
 
 def _fingerprint(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake) -> str:
     """A text that changes with whatever the marts depend on."""
-    sweeps = connection.execute("select sweep_id from sweeps order by sweep_id").fetchall()
+    sweeps = connection.execute("select sweep_id, version from sweeps order by all").fetchall()
     rules = [sqlfiles.text("marts", name) for name in STEPS]
     book = [prices.version(prices.load(lake.path)), prices.version(prices.load_rates(lake.path))]
     chosen = [getattr(settings, name) for name in FIGURED]

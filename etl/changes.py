@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import duckdb
 import pyarrow as pa
@@ -86,13 +86,7 @@ def load_last(connection: duckdb.DuckDBPyConnection, lake: Lake, project_id: str
         f"create or replace temp table last_sweeps as select * from {lake.relation('sweeps')} "
         f"where project_id = {project}"
     )
-    (since,) = connection.execute(
-        "select coalesce(max(day) filter (scope = $2), "
-        "max(day) filter (scope = $1 and not contains($1, 'status='))) "
-        "from (select *, (observed_from at time zone 'UTC')::date as day from last_sweeps) "
-        "where verdict = 'complete'",
-        [scope, WHOLE],
-    ).fetchone() or (None,)
+    since = live_since(connection, scope)
     for table in kept():
         connection.execute(
             f"create or replace temp table last_{table.name} as "
@@ -101,6 +95,19 @@ def load_last(connection: duckdb.DuckDBPyConnection, lake: Lake, project_id: str
             f"qualify row_number() over (partition by {', '.join(table.keys)} "
             "order by observed_at desc, sweep_id desc) = 1"
         )
+
+
+def live_since(connection: duckdb.DuckDBPyConnection, scope: str) -> date | None:
+    """The first day that can hold the last row of a key that lives, by `last_sweeps`; None for any day."""
+    found = connection.execute(
+        "select coalesce(max(day) filter (scope = $2), "
+        "max(day) filter (scope = $1 and not contains($1, 'status='))) "
+        "from (select *, (observed_from at time zone 'UTC')::date as day from last_sweeps) "
+        "where verdict = 'complete'",
+        [scope, WHOLE],
+    ).fetchone()
+    since: date | None = found[0] if found else None
+    return since
 
 
 def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> dict[str, pa.Table]:
@@ -123,6 +130,29 @@ def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> dict[s
         for table in kept()
     }
     return {name: rows for name, rows in found.items() if rows.num_rows}
+
+
+def count(connection: duckdb.DuckDBPyConnection, rows: dict[str, pa.Table]) -> dict[str, int]:
+    """How many instances are there, new, changed and gone, and what could not be used."""
+    [(seen,)] = connection.execute("select count(*) from now_instances").fetchall()
+    [(unusable,)] = connection.execute("select count(*) from now_quarantine").fetchall()
+    return {"instance_count": seen, **count_changes(rows), "quarantined_count": unusable}
+
+
+def count_changes(rows: dict[str, pa.Table]) -> dict[str, int]:
+    """How many instances are new, changed and gone."""
+    kinds = rows["instances"]["change"].to_pylist() if "instances" in rows else []
+    return {f"{kind}_count": kinds.count(kind) for kind in ("new", "changed", "gone")}
+
+
+def same_key(table: Table) -> str:
+    """The condition that two rows of a table, `last` and `now`, are about the same."""
+    return " and ".join(f"last.{key} is not distinct from now.{key}" for key in table.keys)
+
+
+def differs(table: Table) -> str:
+    """The condition that a row `now` says something else than `last` did."""
+    return " or ".join(f"now.{name} is distinct from last.{name}" for name in table.compared) or "false"
 
 
 def _now(table: Table) -> str:
@@ -149,8 +179,6 @@ def _changed(table: Table, observer: Observer, in_doubt: bool) -> str:
     What is in doubt is written once, and once a day, with its last values, as `unread`: it may be there,
     so it still lives, but nobody saw it.
     """
-    same_key = " and ".join(f"last.{key} is not distinct from now.{key}" for key in table.keys)
-    differs = " or ".join(f"now.{name} is distinct from last.{name}" for name in table.compared) or "false"
     date = "(now.observed_at at time zone 'UTC')::date"
     ended = f"{quoted(observer.ended_at.isoformat())}::timestamptz"
     end_date = f"({ended} at time zone 'UTC')::date"
@@ -163,10 +191,10 @@ def _changed(table: Table, observer: Observer, in_doubt: bool) -> str:
         with judged as (
             select now.*, {project} as project_id, {sweep} as sweep_id, {date} as observed_date, case
                 when last.change is null or last.change = 'gone' then 'new'
-                when {differs} then 'changed'
+                when {differs(table)} then 'changed'
                 when last.observed_date < {date} or last.change = 'unread' then 'keyframe'
             end as change
-            from now_{table.name} as now left join last_{table.name} as last on {same_key}
+            from now_{table.name} as now left join last_{table.name} as last on {same_key(table)}
         ),
         left_behind as (
             select last.* replace ({sweep} as sweep_id, {ended} as observed_at,
@@ -175,7 +203,7 @@ def _changed(table: Table, observer: Observer, in_doubt: bool) -> str:
                 last.change = 'unread' and last.observed_date >= {end_date} as is_known
             from last_{table.name} as last
             where last.change <> 'gone' and ({left} or {doubted})
-                and not exists (select 1 from now_{table.name} as now where {same_key})
+                and not exists (select 1 from now_{table.name} as now where {same_key(table)})
         )
         select {names} from judged where change is not null
         union all by name

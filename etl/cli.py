@@ -76,6 +76,31 @@ main.add_command(run)
 
 
 @main.command()
+@click.option("--project-id", help="Project to replay; all of the lake unless set (DEMETER_PROJECT_ID).")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leave out sweeps before this UTC day.")
+@click.option("--dry-run", is_flag=True, help="Tell what would change, and write nothing.")
+@click.pass_obj
+def replay(given: dict[str, Any], /, project_id: str | None, since: datetime | None, dry_run: bool) -> None:
+    """Flatten the raw pages that are kept again, and replace the rows that those sweeps wrote.
+
+    It is for after an upgrade: what was in quarantine and can now be read comes home. Nothing is
+    asked of the service.
+
+    \b
+    demeter replay --dry-run
+    """
+    from etl.replay import lines
+    from etl.replay import replay as run
+
+    settings = settings_of(given, project_id=project_id)
+    with progress_bar("replaying") as progress:
+        found = run(
+            settings, _lake(given), since=since.date() if since else None, dry_run=dry_run, progress=progress
+        )
+    click.echo("\n".join(line for done in found for line in lines(done, dry_run)))
+
+
+@main.command()
 @AS_FORMAT
 @TO_FILE
 @click.pass_obj

@@ -124,6 +124,13 @@ class Staging:
         for path in columns.LISTS:
             self._add_items(path)
 
+    def clear(self) -> None:
+        """Forget the pages that were added."""
+        for name in ("documents", "seen_attributes", "seen_extras", "seen_quarantine"):
+            self.connection.execute(f"delete from {name}")
+        for table in _from_fields():
+            self.connection.execute(f"delete from seen_{table.name}")
+
     def _add_items(self, path: str) -> None:
         """Flatten the objects in the lists at one path; most documents have none."""
         form = columns.item_form(path)

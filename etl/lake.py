@@ -95,15 +95,16 @@ class Lake:
             self._tables[name].update_incremental()
         return self._tables[name]
 
-    def files(self, name: str, since: date | None = None) -> list[str]:
-        """The files of the table's present version, or those of the days from `since` on."""
+    def files(self, name: str, since: date | None = None, version: int | None = None) -> list[str]:
+        """The files of a version of the table, the present one unless given, of the days from `since` on."""
         first = since.isoformat() if since else ""
-        return sorted(unquote(uri) for uri in self.delta(name).file_uris() if _partition(uri) >= first)
+        delta = self.delta(name) if version is None else self._delta_at(name, version)
+        return sorted(unquote(uri) for uri in delta.file_uris() if _partition(uri) >= first)
 
-    def relation(self, name: str, since: date | None = None) -> str:
+    def relation(self, name: str, since: date | None = None, version: int | None = None) -> str:
         """SQL that reads a table, committed or not, of the days from `since` on."""
         columns = all_columns(table(name))
-        files = self.files(name, since)
+        files = self.files(name, since, version)
         if not files:
             empty = ", ".join(f"null::{column.sql_type} as {column.name}" for column in columns)
             return f"(select {empty} where false)"
@@ -118,6 +119,16 @@ class Lake:
         wanted = schema(table(name))
         deltalake.write_deltalake(
             self.delta(name), rows.select(wanted.names).cast(wanted), mode="append", writer_properties=WRITER
+        )
+
+    def replace(self, name: str, project_id: str, since: str, rows: pa.RecordBatchReader) -> None:
+        """Put rows in the place of those that the sweeps of a project wrote since the given one."""
+        deltalake.write_deltalake(
+            self.delta(name),
+            rows,
+            mode="overwrite",
+            predicate=f"project_id = {quoted(project_id)} and sweep_id >= {quoted(since)}",
+            writer_properties=WRITER,
         )
 
     def commit(self, sweep_id: str, project_id: str, rows: Mapping[str, pa.Table], sweep: pa.Table) -> None:
@@ -185,6 +196,9 @@ class Lake:
             except BlockingIOError:
                 return True
         return False
+
+    def _delta_at(self, name: str, version: int) -> deltalake.DeltaTable:
+        return deltalake.DeltaTable(str(self.location(name)), version=version)
 
     def _marker(self, project_id: str) -> Path:
         """The file that names the sweep of a project which is being written."""

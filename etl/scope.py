@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from etl.columns import quoted
 from etl.errors import UsageError
@@ -42,6 +42,18 @@ class Scope:
         for value in (*self.statuses, *self.pools, *self.workspaces, *self.ai_projects):
             if not value or "," in value:
                 raise UsageError(f"{value!r} cannot be listed: give one value an option, and no empty one")
+
+    @classmethod
+    def of(cls, text: str) -> Scope:
+        """The scope that says this text of itself."""
+        said = {name: tuple(value.split(",")) for name, (value,) in parse_qs(text).items()}
+        return cls(
+            said.get("status", ()),
+            said.get("pool_id", ()),
+            said.get("workspace_id", ()),
+            said.get("ai_project", ()),
+            said.get("show_self") == ("true",),
+        )
 
     @property
     def text(self) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from etl import __version__, raw, views
+from etl import __version__, raw, rewrite, views
 from etl.answer import BadRequest
 from etl.auth import check_credentials
-from etl.changes import Observer, changes, load_last
+from etl.changes import Observer, changes, count, load_last
 from etl.client import Client
 from etl.dictionary import table
 from etl.errors import DemeterError
@@ -79,6 +79,7 @@ def list_and_commit(
     lake.create()
     with lake.lock(f"sweep-{settings.project_id}"):
         lake.clean_up(settings.project_id)
+        rewrite.mend(lake)
         return _Run(settings, scope, client or Client(settings), lake, progress).run(resume)
 
 
@@ -179,7 +180,7 @@ class _Run:
             complete and self.scope.is_whole,
         )
         rows = changes(self.staging.connection, observer)
-        counts = self._counts(rows)
+        counts = count(self.staging.connection, rows)
         self._tell_doubts()
         self.staging.connection.close()
         common = {
@@ -209,14 +210,6 @@ class _Run:
                 "`demeter report quarantine_by_reason`",
                 doubted,
             )
-
-    def _counts(self, rows: dict[str, pa.Table]) -> dict[str, int]:
-        """How many instances are there, new, changed and gone, and what could not be used."""
-        kinds = rows["instances"]["change"].to_pylist() if "instances" in rows else []
-        [(seen,)] = self.query("select count(*) from now_instances").fetchall()
-        [(unusable,)] = self.query("select count(*) from now_quarantine").fetchall()
-        changed = {f"{kind}_count": kinds.count(kind) for kind in ("new", "changed", "gone")}
-        return {"instance_count": seen, **changed, "quarantined_count": unusable}
 
     def _sweep_row(
         self, reader: Reader, outcome: Outcome, before: Path | None, counts: dict[str, int]

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import deltalake
 from deltalake.exceptions import DeltaError
 
-from etl import marts, views
+from etl import marts, rewrite, views
 from etl.dictionary import TABLES
 from etl.errors import LakeBusy, UsageError
 from etl.lake import Lake, crowded
@@ -127,6 +127,8 @@ class _Chores:
         left = [each for each in self.lake.projects() if not self.lake.is_held(f"sweep-{each}")]
         killed = [project for project in left if self.lake.killed(project)]
         spilled = sum(_bytes_below(self.lake.spill(project)) for project in left)
+        if self.acts:
+            rewrite.mend(self.lake)
         for project in left if self.acts else ():
             # A sweep that began just now cleans up by itself.
             with suppress(LakeBusy), self.lake.lock(f"sweep-{project}"):

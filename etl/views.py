@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 
 import duckdb
 
-from etl import marts
+from etl import marts, rewrite
 from etl.columns import quoted
 from etl.dictionary import Table, kept
 from etl.lake import Lake
@@ -30,17 +30,27 @@ qualify row_number() over (
 def create(lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
     """Create the views in the connection's present database."""
     connection.execute("set timezone = 'UTC'")
-    for statement in _statements(lake, _live_since(lake, connection)):
+    for statement in _at_one_moment(lake, connection):
         connection.execute(statement)
 
 
-def _statements(lake: Lake, since: date | None) -> Iterator[str]:
+def _at_one_moment(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The statements over files that belong together: no rewrite began or ended meanwhile."""
+    while True:
+        now = rewrite.current(lake)
+        since = _live_since(lake, connection, now.versions)
+        statements = list(_statements(lake, since, now.versions))
+        if rewrite.current(lake) == now:
+            return statements
+
+
+def _statements(lake: Lake, since: date | None, versions: Mapping[str, int]) -> Iterator[str]:
     """The statements that create the views, each after those it stands on."""
-    yield f"create view sweeps as select * from {lake.relation('sweeps')}"
-    yield f"create view slices as {_committed(lake, 'slices')}"
+    yield f"create view sweeps as select * from {lake.relation('sweeps', version=versions.get('sweeps'))}"
+    yield f"create view slices as {_committed(lake, 'slices', versions)}"
     for table in kept():
-        yield f"create view {table.history} as {_history(lake, table)}"
-        recent = f"({_committed(lake, table.name, since)})"
+        yield f"create view {table.history} as {_history(lake, table, versions)}"
+        recent = f"({_committed(lake, table.name, versions, since)})"
         yield f"create view {table.name} as {_LIVE.format(history=recent, keys=', '.join(table.keys))}"
     built = marts.published(lake)
     for name, version in built.versions.items() if built else ():
@@ -78,28 +88,32 @@ def refresh(lake: Lake) -> None:
         temporary.replace(lake.path / FILE)
 
 
-def _history(lake: Lake, table: Table) -> str:
+def _history(lake: Lake, table: Table, versions: Mapping[str, int]) -> str:
     """All rows of a table with the time that each was the latest of its key."""
     keys = ", ".join(table.keys)
     return f"""
         select *, observed_at as valid_from, lead(observed_at) over (
             partition by project_id, {keys} order by observed_at, sweep_id) as valid_to
-        from ({_committed(lake, table.name)})
+        from ({_committed(lake, table.name, versions)})
     """
 
 
-def _committed(lake: Lake, name: str, since: date | None = None) -> str:
-    return f"select * from {lake.relation(name, since)} where sweep_id in (select sweep_id from sweeps)"
+def _committed(lake: Lake, name: str, versions: Mapping[str, int], since: date | None = None) -> str:
+    rows = lake.relation(name, since, versions.get(name))
+    return f"select * from {rows} where sweep_id in (select sweep_id from sweeps)"
 
 
-def _live_since(lake: Lake, connection: duckdb.DuckDBPyConnection) -> date | None:
+def _live_since(
+    lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]
+) -> date | None:
     """The first day that can hold the last row of a live key: each has one since the day of the
     last complete sweep of its project."""
     found = connection.execute(f"""
         select min(since) from (
             select max(case when verdict = 'complete' and scope = {quoted(WHOLE)}
                 then (observed_from at time zone 'UTC')::date else '0001-01-01' end) as since
-            from {lake.relation("sweeps")} where observed_from is not null group by project_id)
+            from {lake.relation("sweeps", version=versions.get("sweeps"))}
+            where observed_from is not null group by project_id)
     """).fetchone()
     since: date | None = found[0] if found else None
     return None if since is None or since.year == 1 else since

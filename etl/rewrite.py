@@ -1,0 +1,95 @@
+"""Rows of several tables replaced at once: until all are written, readers keep to the old ones.
+
+Delta commits one table at a time. So a small file names the versions that readers keep to while rows
+are replaced; taking the names out of it shows all that was written. Who finds the names of a run that
+was killed puts the old rows back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from etl.columns import quoted
+from etl.dictionary import TABLES, table
+from etl.lake import Lake, replace_text, schema
+
+FILE = "rewrite.json"
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """How often rows were replaced so far; and while they are, what readers keep to and what is replaced:
+    the rows of a project's sweeps since the given one."""
+
+    count: int = 0
+    versions: Mapping[str, int] = field(default_factory=dict)
+    project_id: str = ""
+    since: str = ""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that a table is to have of the sweeps since the given one."""
+
+    since: str
+    reader: pa.RecordBatchReader
+
+
+def current(lake: Lake) -> Rewrite:
+    """What is being rewritten now, if anything."""
+    try:
+        return Rewrite(**json.loads(_file(lake).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return Rewrite()
+
+
+def rewrite(lake: Lake, project_id: str, rows: Mapping[str, Rows]) -> None:
+    """Replace rows of a project in several tables, which readers see all at once."""
+    mend(lake)
+    with lake.lock("house", wait=True):
+        versions = {each.name: lake.delta(each.name).version() for each in TABLES}
+        since = min(each.since for each in rows.values())
+        note = Rewrite(current(lake).count, versions, project_id, since)
+        _write(lake, note)
+        for name, each in rows.items():
+            lake.replace(name, project_id, each.since, each.reader)
+        _write(lake, Rewrite(note.count + 1))
+
+
+def mend(lake: Lake) -> None:
+    """Put back the rows that a run was replacing when it was killed."""
+    if not current(lake).versions:
+        return
+    # Whoever is at it holds this lock.
+    with lake.lock("house", wait=True):
+        note = current(lake)
+        for name, version in note.versions.items():
+            if lake.delta(name).version() != version:
+                lake.replace(name, note.project_id, note.since, _old_rows(lake, note, name, version))
+        if note.versions:
+            _write(lake, Rewrite(note.count + 1))
+
+
+def _old_rows(lake: Lake, note: Rewrite, name: str, version: int) -> pa.RecordBatchReader:
+    """The rows of a table as they were."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("set timezone = 'UTC'")
+        rows = connection.sql(
+            f"select * from {lake.relation(name, version=version)} "
+            f"where project_id = {quoted(note.project_id)} and sweep_id >= {quoted(note.since)}"
+        ).to_arrow_table()
+    return rows.cast(schema(table(name))).to_reader()
+
+
+def _write(lake: Lake, note: Rewrite) -> None:
+    replace_text(_file(lake), json.dumps(asdict(note)) + "\n")
+
+
+def _file(lake: Lake) -> Path:
+    return lake.path / "tables" / FILE
