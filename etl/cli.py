@@ -19,6 +19,8 @@ from etl.settings import settings_of
 from etl.showcase import demo, emulate
 from etl.terminal import log_to_stderr, progress_bar
 
+# The commands whose files are the lake's, and so for its owner alone; others write where they are told.
+LAKE_WRITERS = ("demo", "sweep", "build", "replay", "forget", "run", "maintain")
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -67,6 +69,10 @@ def main(
     demeter report      answers from the lake
     """
     ctx.obj = {"file": settings_file, "lake": lake}
+    if ctx.invoked_subcommand in LAKE_WRITERS:
+        from etl.lake import private
+
+        ctx.with_resource(private())
     log_to_stderr(verbose, log_format)
 
 

@@ -17,7 +17,7 @@ import duckdb
 from etl import __version__
 from etl.columns import quoted
 from etl.errors import UsageError
-from etl.lake import replace_text
+from etl.lake import private, replace_text
 
 VERSIONS = ("1.2", "1.4")
 GENERATOR = "demeter"
@@ -154,8 +154,9 @@ def _known(schemas: Path, schema: dict[str, Any]) -> dict[str, Any]:
     """The schema as it was first made, for a new one is only made where the columns change."""
     file = schemas / f"{schema['SchemaId']}.json"
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(file, json.dumps(schema, indent=1) + "\n")
+        with private():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            replace_text(file, json.dumps(schema, indent=1) + "\n")
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return kept
 

@@ -22,7 +22,7 @@ from etl import days, delivery, marts, prices, sqlfiles, views
 from etl.columns import quoted
 from etl.delivery import VERSIONS, Delivery
 from etl.errors import UsageError
-from etl.lake import Lake, replace_text
+from etl.lake import Lake, private, replace_text
 from etl.settings import Settings
 
 LEDGER = "charges.parquet"
@@ -141,7 +141,8 @@ def _as_known(
     is_closed = is_covered([last for _, last in coverage], first)
     content = Content(zone.key, start, end, is_closed, rows, corrections, _unpriced(connection, first))
     if is_closed:
-        _close(connection, lake, first, content)
+        with private():
+            _close(connection, lake, first, content)
     return content
 
 

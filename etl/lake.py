@@ -39,6 +39,16 @@ ARROW_TYPES = {
 }
 
 
+@contextmanager
+def private() -> Iterator[None]:
+    """Make every file for its owner alone meanwhile, whichever library writes it."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def schema(table: Table) -> pa.Schema:
     """The Arrow schema of a tidy table."""
     return pa.schema([(column.name, ARROW_TYPES[column.sql_type]) for column in all_columns(table)])
@@ -177,7 +187,8 @@ class Lake:
         The system lets go of it when the process ends, however it ends.
         """
         path = self.path / "locks" / f"{name}.lock"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
         with path.open("a", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
