@@ -19,6 +19,7 @@ from etl.errors import DemeterError
 from etl.flatten import Staging
 from etl.listing import Outcome, RequestRefused, list_all
 from etl.page import BadPage, Page, read_page
+from etl.pseudonyms import hide_persons
 from etl.transport import TooLarge
 
 BATCH_BYTES = 8_000_000
@@ -94,16 +95,29 @@ class Reader:
 
         def page_in(answer: Answer) -> Page:
             try:
-                return read_page(answer.body, answer.date, self._cursor())
+                return self._read(answer.body, answer.date)
             except BadPage as bad:
                 if number is not None:
-                    self.landing.land_unreadable(number, answer.body, str(bad))
+                    # Persons cannot be found in what is no JSON, so none of it is kept.
+                    kept = b"" if self.client.settings.pseudonym_key else answer.body
+                    self.landing.land_unreadable(number, kept, str(bad))
                 raise
 
         try:
             return self.client.get(path, params, page_in)
         except (BadRequest, TooLarge) as error:
             raise RequestRefused(error) from None
+
+    def _read(self, body: bytes, observed_at: datetime) -> Page:
+        """The page in a body, with pseudonyms in the place of persons where they are wanted."""
+        key = self.client.settings.pseudonym_key
+        if not key:
+            return read_page(body, observed_at, self._cursor())
+        try:
+            page = read_page(body, observed_at, self._cursor())
+        except BadPage:
+            raise BadPage("the answer is no page (what it says is not told: pseudonym_key is set)") from None
+        return replace(page, body=hide_persons(page.body, key))
 
     def _keep(self, number: int, page: Page) -> None:
         """Land a page, and flatten when a batch of pages has come together."""
@@ -125,7 +139,7 @@ class Reader:
     def _landed(self, before: Path, number: int) -> Iterator[Page]:
         """The pages that an earlier sweep landed of a slice, landed again for this one."""
         for line in raw.lines(before, number):
-            page = read_page(line["body"].encode(), line["observed_at"], self._cursor())
+            page = self._read(line["body"].encode(), line["observed_at"])
             page = replace(page, repaired=line["repaired"])
             self._keep(number, page)
             yield page

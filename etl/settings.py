@@ -16,7 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from etl.errors import UsageError
 
-SECRETS = ("token", "password", "sk", "security_token")
+SECRETS = ("token", "password", "sk", "security_token", "pseudonym_key")
+SHORTEST_KEY = 16
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)? *[KMGT]i?B")
 DEFAULT_FILE = Path("demeter.toml")
 
@@ -67,6 +68,7 @@ class Settings:
     password: str = ""
     sk: str = ""
     security_token: str = ""
+    pseudonym_key: str = ""
 
     def __repr__(self) -> str:
         # The URL of a proxy may hold a password, and the arguments of a command anything.
@@ -109,6 +111,14 @@ def require(settings: Settings, *names: str) -> None:
                 f"no {name} is set: set DEMETER_{name.upper()}"
                 + ("" if name in SECRETS else f" or `{name}` in {DEFAULT_FILE}")
             )
+
+
+def check_key(key: str) -> None:
+    """Raise UsageError for a key of pseudonyms that could be guessed."""
+    if 0 < len(key) < SHORTEST_KEY:
+        raise UsageError(
+            f"pseudonym_key is short enough to be guessed: take {SHORTEST_KEY} characters or more"
+        )
 
 
 def check_url(url: str, name: str, allow_http: bool) -> None:

@@ -24,7 +24,7 @@ from etl.lake import Lake, schema
 from etl.listing import Outcome
 from etl.reader import Progress, Reader
 from etl.scope import Scope
-from etl.settings import Settings, check_project, check_url, require
+from etl.settings import Settings, check_key, check_project, check_url, require
 from etl.transport import check_transport
 
 log = logging.getLogger("demeter")
@@ -88,6 +88,7 @@ def check(settings: Settings) -> None:
     require(settings, "endpoint", "project_id")
     check_url(settings.endpoint, "endpoint", settings.allow_http)
     check_project(settings.project_id)
+    check_key(settings.pseudonym_key)
     check_credentials(settings)
     check_transport(settings)
 
