@@ -23,7 +23,8 @@ from etl.dictionary import TABLES, kept
 from etl.emulator import ERRORS
 from etl.errors import LakeBusy, UsageError
 from etl.lake import Lake
-from etl.replay import Replay, replay
+from etl.reflatten import Replay
+from etl.replay import replay
 from etl.scope import Scope
 from etl.settings import Settings
 
@@ -320,7 +321,7 @@ def test_another_version_is_noted_even_where_no_row_changes(
 ) -> None:
     lake = short_lake
     run(lake)
-    monkeypatch.setattr("etl.replay.__version__", "9.9")
+    monkeypatch.setattr("etl.reflatten.__version__", "9.9")
     done = run(lake)
     assert done.rows == {}
     versions = {each["version"] for each in lake.delta("sweeps").to_pyarrow_table().to_pylist()}
