@@ -107,6 +107,21 @@ def replay(given: dict[str, Any], /, project_id: str | None, since: datetime | N
 
 
 @main.command()
+@click.argument("user")
+@click.pass_obj
+def forget(given: dict[str, Any], /, user: str) -> None:
+    """Erase USER, an id or a name, from the whole lake, and from the past of its tables.
+
+    A pseudonym that leads nowhere takes their place, so that totals stay. It cannot be undone. A run
+    that was killed is to be run again.
+    """
+    from etl.forget import forget as run
+
+    person = run(settings_of(given), _lake(given), user)
+    click.echo(f"the user is forgotten; what was theirs is now of {person.token}")
+
+
+@main.command()
 @AS_FORMAT
 @TO_FILE
 @click.pass_obj

@@ -6,7 +6,7 @@ import heapq
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -83,8 +83,7 @@ class Landing:
         if slice_number not in self._files:
             path = self.directory / f"slice-{slice_number:05d}.jsonl.zst"
             self._files[slice_number] = path.open("ab", buffering=0)
-        frame = pa.Codec("zstd").compress(line.encode(), asbytes=True)
-        self._files[slice_number].write(frame)
+        self._files[slice_number].write(_frame(line))
 
 
 def read_plan(directory: Path) -> Plan | None:
@@ -120,6 +119,40 @@ def pages(directory: Path) -> Iterator[RawPage]:
     for number, line in heapq.merge(*listed, key=lambda each: each[1].get("order", 0)):
         page = Page(line["body"], (), 0, line["observed_at"], line["repaired"])
         yield RawPage(number, line["page"], page)
+
+
+def change(path: Path, change: Callable[[str], str]) -> None:
+    """Change the lines of a file of pages, which becomes another one at once; what is cut off is dropped."""
+    temporary = path.with_name(f".{path.name}")
+    differs = not _is_whole(path)
+    with temporary.open("wb") as file:
+        for line in _whole_lines(path):
+            changed = change(line)
+            differs |= changed != line
+            file.write(_frame(changed + "\n"))
+        file.flush()
+        os.fsync(file.fileno())
+    if differs:
+        temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a compressed file ends with the end of a line."""
+    last = b"\n"
+    with pa.input_stream(str(path), compression="zstd") as stream:
+        try:
+            while chunk := stream.read(1 << 22):
+                last = chunk[-1:]
+        except OSError:
+            return False
+    return last == b"\n"
+
+
+def _frame(line: str) -> bytes:
+    """A line as it stands in a file of pages."""
+    return bytes(pa.Codec("zstd").compress(line.encode(), asbytes=True))
 
 
 def _numbered(directory: Path, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
