@@ -19,8 +19,8 @@ from etl.settings import settings_of
 from etl.showcase import demo, emulate
 from etl.terminal import log_to_stderr, progress_bar
 
-# The commands whose files are the lake's, and so for its owner alone; others write where they are told.
-LAKE_WRITERS = ("demo", "sweep", "build", "replay", "forget", "run", "maintain")
+# The commands that write nothing but a lake, which is for its owner alone; others see to it themselves.
+LAKE_WRITERS = ("demo", "replay", "forget", "maintain")
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from etl.scope import Scope
     from etl.settings import Settings
 
+LOG = logging.getLogger("demeter")
+
 
 @click.command()
 @click.option("--endpoint", help="URL of the ModelArts service (DEMETER_ENDPOINT).")
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
 @click.option("--show-self", is_flag=True, help="List only the instances of the calling user.")
 @click.option("--split", is_flag=True, help="Divide the work into a slice for each status.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Slices to list side by side.")
+@click.option(
+    "--contract",
+    type=click.Choice(["evolve", "warn", "strict"]),
+    help="What to make of fields and values that the reference does not have (DEMETER_CONTRACT).",
+)
 @click.option("--resume", is_flag=True, help="Go on with the last sweep that was broken off.")
 @click.pass_obj
 def sweep(
@@ -37,12 +45,14 @@ def sweep(
     project_id: str | None,
     limit: int | None,
     concurrency: int | None,
+    contract: str | None,
     resume: bool,
     **parts: Any,
 ) -> None:
     """List a project once and commit what was seen to the lake.
 
-    Exit status 3 says that the listing could not be proven complete; what came is kept and marked.
+    Exit status 3 says that the listing could not be proven complete, 4 that it broke the contract; what
+    came is kept all the same, and marked.
 
     \b
     export DEMETER_ENDPOINT=https://modelarts.REGION.myhuaweicloud.com
@@ -52,7 +62,12 @@ def sweep(
     from etl.scope import Scope
 
     settings = settings_of(
-        given, endpoint=endpoint, project_id=project_id, limit=limit, concurrency=concurrency
+        given,
+        endpoint=endpoint,
+        project_id=project_id,
+        limit=limit,
+        concurrency=concurrency,
+        contract=contract,
     )
     error = _swept(settings, Scope(**parts), resume=resume)
     _measured(settings)
@@ -107,27 +122,33 @@ def run(given: dict[str, Any], /) -> None:
 
 def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> DemeterError | None:
     """Sweep, and say how that ended; what is wrong with the listing is returned."""
-    from etl import sweep
+    from etl import contract, sweep
     from etl.client import Client
+    from etl.lake import private
+    from etl.render import visible
 
     sweep.check(settings)
     client = Client(settings)
     with heeded(client.stop):
-        with progress_bar("listing") as progress:
+        with private(), progress_bar("listing") as progress:
             found = sweep.sweep(settings, scope, resume=resume, progress=progress, client=client)
         counts = ", ".join(f"{count} {name.removesuffix('_count')}" for name, count in found.counts.items())
         click.echo(f"sweep {found.sweep_id} is {found.verdict}: {counts}")
-    if found.error or found.verdict == "complete":
+    for line in contract.told(settings, found.breaches):
+        LOG.warning("%s", visible(line))
+    if found.error:
         return found.error
-    return IncompleteListing(f"the listing is {found.verdict}: {found.reason}; run the sweep again")
+    if found.verdict != "complete":
+        return IncompleteListing(f"the listing is {found.verdict}: {found.reason}; run the sweep again")
+    return contract.failure(settings, found.breaches, found.counts)
 
 
 def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:
     """Build, and say what; a check that failed is returned."""
     from etl.build import build as run
-    from etl.lake import Lake
+    from etl.lake import Lake, private
 
-    with progress_bar("building") as progress:
+    with private(), progress_bar("building") as progress:
         built = run(settings, Lake(settings.lake), full=full, progress=progress)
     rows = ", ".join(f"{count} rows of {name}" for name, count in built.rows.items())
     click.echo(f"built {rows}" if rows else "nothing has changed since the last build")

@@ -18,6 +18,7 @@ from etl.errors import UsageError
 
 SECRETS = ("token", "password", "sk", "security_token", "pseudonym_key")
 SHORTEST_KEY = 16
+CONTRACTS = ("evolve", "warn", "strict")
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)? *[KMGT]i?B")
 DEFAULT_FILE = Path("demeter.toml")
 
@@ -63,6 +64,9 @@ class Settings:
     metrics_file: str = ""
     raw_days: float = 14.0
     vacuum_hours: int = 168
+    contract: str = "evolve"
+    quarantine_rows: int = 0
+    quarantine_share: float = 1.0
     allow_http: bool = False
     token: str = ""
     password: str = ""
@@ -222,11 +226,15 @@ def _converted(value: Any, kind: type, name: str, source: str) -> Any:
             raise ValueError
         if kind is int and isinstance(value, float) and not value.is_integer():
             raise ValueError
+        if name == "contract" and converted not in CONTRACTS:
+            raise ValueError
         if name == "memory" and not MEMORY.fullmatch(converted):
             raise ValueError
     except (TypeError, ValueError, KeyError):
         shown = "a value that" if name in SECRETS else f"{value!r}, which"
         wanted = {bool: "true or false", str: "text"}.get(kind, "a number above 0")
+        if name == "contract":
+            wanted = f"one of {', '.join(CONTRACTS)}"
         if name == "memory":
             wanted = "a size like 1GB"
         raise UsageError(f"{source} sets {name} to {shown} is not {wanted}") from None

@@ -17,6 +17,7 @@ from etl.answer import BadRequest
 from etl.auth import check_credentials
 from etl.changes import Observer, changes, count, load_last
 from etl.client import Client
+from etl.contract import Breach, breaches
 from etl.dictionary import table
 from etl.errors import DemeterError
 from etl.flatten import Staging
@@ -43,6 +44,7 @@ class Sweep:
     reason: str
     counts: dict[str, int]
     error: DemeterError | None
+    breaches: tuple[Breach, ...] = ()
 
 
 def sweep(
@@ -182,6 +184,7 @@ class _Run:
         )
         rows = changes(self.staging.connection, observer)
         counts = count(self.staging.connection, rows)
+        found = breaches(self.staging.connection)
         self._tell_doubts()
         self.staging.connection.close()
         common = {
@@ -192,7 +195,7 @@ class _Run:
         rows["slices"] = _rows("slices", _slice_rows(reader), common)
         row = self._sweep_row(reader, outcome, before, counts)
         self.lake.commit(self.sweep_id, self.settings.project_id, rows, _rows("sweeps", [row], common))
-        return Sweep(self.sweep_id, outcome.verdict, outcome.reason, counts, reader.error)
+        return Sweep(self.sweep_id, outcome.verdict, outcome.reason, counts, reader.error, found)
 
     def _doubt_the_clock(self, reader: Reader, outcome: Outcome) -> None:
         """Call a sweep incomplete whose service went back in time: nothing can be metered by it."""

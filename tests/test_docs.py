@@ -23,7 +23,7 @@ from etl.errors import DemeterError
 from etl.lake import Lake
 from etl.marts import STORED
 from etl.page import Page
-from etl.settings import SECRETS, Settings
+from etl.settings import CONTRACTS, SECRETS, Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -181,6 +181,7 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *(each.name for each in reports.reports()),
         *sweep.VERDICTS,
         *render.FORMATS,
+        *CONTRACTS,
         *("new", "changed", "keyframe", "unread", "gone"),
         *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false"),
     }
