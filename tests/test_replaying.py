@@ -13,14 +13,14 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from stories import DAY, Line, Notebook, line_to
-from support import Row, tables_of, views_of
+from support import Row, committed, document, tables_of, views_of
 from test_replay import misjudged
 
 from etl import columns, rewrite
 from etl.build import build
 from etl.cli import main
 from etl.dictionary import TABLES, kept
-from etl.emulator import ERRORS
+from etl.emulator import ERRORS, Emulator
 from etl.errors import LakeBusy, UsageError
 from etl.lake import Lake
 from etl.reflatten import Replay
@@ -185,6 +185,19 @@ def test_a_replay_by_the_same_version_changes_nothing(right: Lake, replayed: tup
         assert (done.changed, done.rows) == ([], {})
         assert whole(lake) == before
         assert {each.name: lake.delta(each.name).version() for each in TABLES} == versions
+
+
+def test_a_replay_keeps_what_may_be_in_a_document_without_an_id(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    with Emulator.of_documents([]) as service:
+        for second in (document(2), {**document(2), "id": None}, document(2)):
+            service.documents = [document(1), second]
+            assert committed(service, lake).error is None
+            service.clock.advance(minutes=15)
+    before = whole(lake)
+    assert "unread" in str(before["instances"])
+    assert run(lake).changed == []
+    assert whole(lake) == before
 
 
 def test_a_dry_run_tells_what_a_replay_then_does(short_lake: Lake) -> None:
