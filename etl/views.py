@@ -10,7 +10,7 @@ from datetime import date
 
 import duckdb
 
-from etl import marts
+from etl import marts, sqlfiles
 from etl.columns import quoted
 from etl.dictionary import Table, kept
 from etl.lake import Lake
@@ -45,6 +45,9 @@ def _statements(lake: Lake, since: date | None) -> Iterator[str]:
     built = marts.published(lake)
     for name, version in built.versions.items() if built else ():
         yield f"create view {name} as select * from {marts.relation(lake, name, version)}"
+    for name, sources in marts.DERIVED.items() if built else ():
+        if built and set(sources) <= set(built.versions):
+            yield f"create view {name} as {sqlfiles.text('marts', name)}"
 
 
 def unlocked(lake: Lake) -> duckdb.DuckDBPyConnection:
