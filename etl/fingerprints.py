@@ -6,13 +6,13 @@ import hashlib
 import json
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
 import duckdb
 
-from etl.reach import DAY_US, Reach, date_of
+from etl.reach import DAY_US, FAR_US, Reach, date_of
 from etl.window import SUPPORT
 
 Day = tuple[date, int, int]  # its date, first instant, and the one at which it ends
@@ -43,6 +43,7 @@ select project_id, flavor, from_us, to_us, hash(
     sku, promo_type, billing_flavor, billing_ratio, accelerator_count, cpu_count, memory_bytes)::varchar
 from terms order by project_id, flavor, from_us
 """
+_OPEN = f"select from_us from long_pairs where to_us = {FAR_US} order by from_us"
 _SCOPES = """
 select project_id, scope, min(from_us), max(from_us), min(first_us), max(last_us)
 from sweep_steps group by project_id, scope order by project_id, scope
@@ -73,26 +74,35 @@ class Fingerprints:
     def of_days(self, connection: duckdb.DuckDBPyConnection) -> dict[date, str]:
         """The fingerprint of every day of the calendar, by what is taken as known of each."""
         supported = dict(connection.execute(_SUPPORTED).fetchall())
-        return {day[0]: self._of(day, supported) for day in self._calendar}
+        open_us = [each for (each,) in connection.execute(_OPEN).fetchall()]
+        return {day[0]: self._of(day, supported, open_us) for day in self._calendar}
 
-    def _of(self, day: Day, supported: dict[int, str]) -> str:
+    def _of(self, day: Day, supported: dict[int, str], open_us: Sequence[int]) -> str:
         name, from_us, to_us = day
         first = self._reach.first(from_us // DAY_US)
         last = self._reach.last((to_us - 1) // DAY_US)
         numbers = self._days[bisect_left(self._days, first) : bisect_left(self._days, last + 1)]
-        begin, end = min(first * DAY_US, from_us), max((last + 1) * DAY_US, to_us)
+        begin = min(first * DAY_US, from_us)
+        is_open = bisect_left(open_us, from_us) < bisect_left(open_us, to_us)
         parts = [
             [from_us, to_us, self._disk_sku],
             self._daily.get(name),
             [(number, self._observed[number], supported.get(number)) for number in numbers],
             self._terms_of(numbers, begin, to_us),
-            [
-                (project_id, scope, _clipped(first_us, begin, end), _clipped(last_us, begin, end))
-                for project_id, scope, since_us, until_us, first_us, last_us in self._scopes
-                if since_us <= end and until_us >= begin
-            ],
+            list(self._metered(begin, to_us, is_open)),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _metered(self, begin: int, to_us: int, is_open: bool) -> Iterator[tuple[Any, ...]]:
+        """From when to when each scope was metered, as far as it matters to what begins between two instants.
+
+        It matters wholly to what lasts until nobody knows when.
+        """
+        for project_id, scope, since_us, until_us, first_us, last_us in self._scopes:
+            end = FAR_US if is_open else self._reach.until_us(project_id, scope, (to_us - 1) // DAY_US)
+            if since_us <= max(end, to_us) and until_us >= begin:
+                spans = (_clipped(each, begin, max(end, to_us)) for each in (first_us, last_us))
+                yield project_id, scope, *spans
 
     def _terms_of(self, numbers: Sequence[int], begin: int, end: int) -> list[Any]:
         """The terms of the flavors that these days saw, as far as they hold between two instants."""

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 EPOCH = date(1970, 1, 1)
 DAY_US = 86_400_000_000
+FAR_US = 9_000_000_000_000_000_000
 # How long after a sighting the next one may still tell something of it: as in transitions.sql.
 LATER_US = 6 * 3_600_000_000
 
@@ -35,10 +36,13 @@ class Seen:
         """The last day that may tell of this one: when all that lives has a row, and somewhat later."""
         if not self.days or self.days[0] > day or self.days[-1] <= day:
             return day
+        until_us = self.until_us(day)
+        return self.days[-1] if until_us is None else (until_us + LATER_US) // DAY_US
+
+    def until_us(self, day: int) -> int | None:
+        """When the first complete sweep after a day ended; None where there is none."""
         place = bisect_left(self.complete_us, (day + 1) * DAY_US)
-        if place == len(self.complete_us):
-            return self.days[-1]
-        return (self.complete_us[place] + LATER_US) // DAY_US
+        return self.complete_us[place] if place < len(self.complete_us) else None
 
 
 class Reach:
@@ -59,6 +63,11 @@ class Reach:
 
     def last(self, day: int) -> int:
         return max((seen.after(day) for seen in self._scopes.values()), default=day)
+
+    def until_us(self, project_id: str, scope: str, day: int) -> int:
+        """Up to when what a day saw of a scope may be taken to last, if it was seen again."""
+        until_us = self._scopes[project_id, scope].until_us(day)
+        return FAR_US if until_us is None else until_us
 
 
 @dataclass(frozen=True)

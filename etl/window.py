@@ -11,7 +11,7 @@ import pyarrow as pa
 from etl.dictionary import table
 from etl.lake import Lake
 from etl.partitions import METERED, Files, committed
-from etl.reach import DAY_US, Reach, Window, date_of, within
+from etl.reach import DAY_US, FAR_US, Reach, Window, date_of, within
 
 _THERE = "change <> 'gone' and coalesce(status, '') <> 'DELETED'"
 
@@ -39,7 +39,7 @@ inner join lives using (project_id, instance_id)
 """
 
 # Two sightings that follow each other, or two at which it was there, with more between them than the reach
-# of their days; and all that the days between rest on.
+# of their days; or one with nothing after it, not even that it left. And all that the days between rest on.
 _LONG_PAIRS = f"""
 create or replace temp table long_pairs as
 with present as (
@@ -62,6 +62,18 @@ paired as (
     where is_there
     window life as (partition by project_id, instance_id order by observed_at, sweep_id)
 ),
+latest as (
+    select project_id, instance_id, sweep_id, observed_date, change
+    from instance_history inner join lives using (project_id, instance_id)
+    where observed_date >= last_date
+    qualify row_number() over (
+        partition by project_id, instance_id order by observed_at desc, sweep_id desc) = 1
+),
+ended as (
+    select latest.*, sightings.scope, sightings.seen_us
+    from latest inner join sightings using (project_id, instance_id, sweep_id)
+    where latest.change <> 'gone'
+),
 long as (
     select paired.project_id, paired.instance_id, paired.sweep_id, paired.before_sweep_id,
         epoch_us(paired.before_at) as from_us, epoch_us(paired.observed_at) as to_us
@@ -69,6 +81,13 @@ long as (
     inner join reaches as reach on paired.observed_date = reach.observed_date
     inner join reaches as before_reach on paired.before_date = before_reach.observed_date
     where paired.before_date < reach.first or paired.observed_date > before_reach.last
+    union all
+    select rows.project_id, rows.instance_id, rows.sweep_id, null as before_sweep_id,
+        rows.seen_us as from_us, {FAR_US} as to_us
+    from ended as rows
+    inner join scopes using (project_id, scope)
+    inner join reaches as reach on rows.observed_date = reach.observed_date
+    where scopes.last_us // {DAY_US} > reach.last - date '1970-01-01'
 ),
 told as (
     select project_id, instance_id, sweep_id, hash(each_row) as contents
