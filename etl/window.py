@@ -13,7 +13,8 @@ from etl.lake import Lake
 from etl.partitions import METERED, Files, committed
 from etl.reach import DAY_US, FAR_US, Reach, Window, date_of, within
 
-_THERE = "change <> 'gone' and coalesce(status, '') <> 'DELETED'"
+_SEEN = "change not in ('gone', 'unread')"
+_THERE = f"{_SEEN} and coalesce(status, '') <> 'DELETED'"
 
 # Whom the days that were read do not tell enough of: who was not there just before a window or just
 # after it, but was once; and who was away all the time.
@@ -39,12 +40,13 @@ inner join lives using (project_id, instance_id)
 """
 
 # Two sightings that follow each other, or two at which it was there, with more between them than the reach
-# of their days; or one with nothing after it, not even that it left. And all that the days between rest on.
+# of their days; or one with nothing after it, not even that it left, or only that it could not be read. And
+# all that the days between rest on.
 _LONG_PAIRS = f"""
 create or replace temp table long_pairs as
 with present as (
     select project_id, instance_id, sweep_id, observed_date, observed_at, {_THERE} as is_there
-    from instance_history where change <> 'gone'
+    from instance_history where {_SEEN}
 ),
 paired as (
     select *,
@@ -63,16 +65,18 @@ paired as (
     window life as (partition by project_id, instance_id order by observed_at, sweep_id)
 ),
 latest as (
-    select project_id, instance_id, sweep_id, observed_date, change
+    select project_id, instance_id, max_by(sweep_id, (observed_at, sweep_id)) as sweep_id,
+        max_by(change, (observed_at, sweep_id)) as change,
+        max(case when {_SEEN} then observed_at end) as observed_at,
+        max(case when {_SEEN} then observed_date end) as observed_date
     from instance_history inner join lives using (project_id, instance_id)
-    where observed_date >= last_date
-    qualify row_number() over (
-        partition by project_id, instance_id order by observed_at desc, sweep_id desc) = 1
+    group by project_id, instance_id
+    having max(instance_history.observed_date) >= any_value(last_date)
 ),
 ended as (
-    select latest.*, sightings.scope, sightings.seen_us
+    select latest.*, sightings.scope
     from latest inner join sightings using (project_id, instance_id, sweep_id)
-    where latest.change <> 'gone'
+    where latest.change <> 'gone' and latest.observed_at is not null
 ),
 long as (
     select paired.project_id, paired.instance_id, paired.sweep_id, paired.before_sweep_id,
@@ -83,7 +87,7 @@ long as (
     where paired.before_date < reach.first or paired.observed_date > before_reach.last
     union all
     select rows.project_id, rows.instance_id, rows.sweep_id, null as before_sweep_id,
-        rows.seen_us as from_us, {FAR_US} as to_us
+        epoch_us(rows.observed_at) as from_us, {FAR_US} as to_us
     from ended as rows
     inner join scopes using (project_id, scope)
     inner join reaches as reach on rows.observed_date = reach.observed_date
