@@ -14,14 +14,17 @@ from etl import build, days
 from etl.emulator import Fleet, Instance
 from etl.emulator.catalogue import FLAVORS
 from etl.emulator.states import DAY, SECOND, State
-from etl.marts import STEPS
+from etl.marts import DERIVED, WITNESSED
 from etl.scope import WHOLE
 
 PROJECT = "project-1"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Row = dict[str, Any]
 # The marts of usage; those of cost need prices too.
-USAGE = (*STEPS[: STEPS.index("usage_daily") + 1], "states", "sessions", "queue_waits", "coverage")
+USAGE = (
+    *("sweep_steps", "scopes", "terms", *WITNESSED, "stretches", "usage_hourly", "usage_daily"),
+    *("usage_totals", "state_starts", "queue_sightings", *DERIVED, "coverage"),
+)
 
 INSTANT = pa.timestamp("us", "UTC")
 OF_SWEEP = {"project_id": pa.string(), "sweep_id": pa.string(), "observed_at": INSTANT}
@@ -120,7 +123,13 @@ def worked_out(
     zone = days.zone(tz)
     span = days.day_of(first, zone), days.day_of(last, zone)
     billed = pa.table({"status": list(statuses)})
-    given = {"days": days.days(*span, zone), "hours": days.hours(*span, zone), "billed_statuses": billed}
+    every = days.days(*span, zone)
+    given = {
+        "calendar": every,
+        "days": every,
+        "hours": days.hours(*span, zone),
+        "billed_statuses": billed,
+    }
     for name, table in given.items():
         connection.register("given", table)
         connection.execute(f"create table {name} as select * from given")

@@ -66,6 +66,13 @@ def check_data(lake: Lake) -> list[Finding]:
     return [_judged(connection, name, built) for name in sqlfiles.names(KIND)]
 
 
+def check_built(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Run the checks of the marts over those that a connection holds."""
+    reads_mart = re.compile(rf"\b(?:from|join)\s+(?:{'|'.join(marts.SEEN)})\b")
+    names = [name for name in sqlfiles.names(KIND) if reads_mart.search(sqlfiles.text(KIND, name))]
+    return [_judged(connection, name, True) for name in names]
+
+
 def _judged(connection: duckdb.DuckDBPyConnection, name: str, built: bool) -> Finding:
     """The outcome of one check; what cannot be asked yet, since nothing is built, is said to be so."""
     text = sqlfiles.text(KIND, name)

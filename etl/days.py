@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -51,13 +51,18 @@ def days(first: date, last: date, zone: ZoneInfo) -> pa.Table:
 
 
 def hours(first: date, last: date, zone: ZoneInfo) -> pa.Table:
-    """The hours of the days from first to last, 23 or 25 on days when the clocks change.
+    """The hours of the days from first to last."""
+    return hours_of(_dates(first, last), zone)
+
+
+def hours_of(dates: Iterable[date], zone: ZoneInfo) -> pa.Table:
+    """The hours of days, 23 or 25 on days when the clocks change.
 
     usage_date, hour_of_day (0 to 23, the local one), hour_from_us (inclusive), hour_to_us (exclusive).
     """
     rows = [
         (day, hour, begin, end)
-        for day in _dates(first, last)
+        for day in dates
         for hour, begin, end in _hours_of(begins_us(day, zone), begins_us(day + timedelta(1), zone), zone)
     ]
     names = ("usage_date", "hour_of_day", "hour_from_us", "hour_to_us")

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -111,10 +111,21 @@ class Lake:
         delta = self.delta(name) if version is None else self._delta_at(name, version)
         return sorted(unquote(uri) for uri in delta.file_uris() if _partition(uri) >= first)
 
+    def days(self, name: str, version: int | None = None) -> dict[date, list[str]]:
+        """The files of each day of a version of a table that is kept by day, the present one unless given."""
+        found: dict[date, list[str]] = {}
+        delta = self.delta(name) if version is None else self._delta_at(name, version)
+        for uri in sorted(delta.file_uris()):
+            found.setdefault(date.fromisoformat(_partition(uri)), []).append(unquote(uri))
+        return found
+
     def relation(self, name: str, since: date | None = None, version: int | None = None) -> str:
         """SQL that reads a table, committed or not, of the days from `since` on."""
+        return self.over(name, self.files(name, since, version))
+
+    def over(self, name: str, files: Sequence[str]) -> str:
+        """SQL that reads these files of a table."""
         columns = all_columns(table(name))
-        files = self.files(name, since, version)
         if not files:
             empty = ", ".join(f"null::{column.sql_type} as {column.name}" for column in columns)
             return f"(select {empty} where false)"
@@ -247,7 +258,7 @@ class Lake:
 def merge(delta: deltalake.DeltaTable) -> None:
     """Make one of the files of each day that has too many."""
     for day in crowded(delta):
-        chosen = [("observed_date", "=", day)] if day else None
+        chosen = [(delta.metadata().partition_columns[0], "=", day)] if day else None
         delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
 
 
@@ -275,7 +286,7 @@ def checkpoint(delta: deltalake.DeltaTable, location: Path) -> None:
 
 def _partition(uri: str) -> str:
     """The day that a file belongs to; empty in a table without partitions."""
-    return uri.rpartition("observed_date=")[2].partition("/")[0] if "observed_date=" in uri else ""
+    return uri.rpartition("_date=")[2].partition("/")[0] if "_date=" in uri else ""
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,40 +18,44 @@ from etl.columns import quoted
 from etl.errors import UsageError
 from etl.lake import WRITER, Lake, checkpoint, crowded, merge, replace_text
 
-# In the order in which each can be worked out from those before it; the stored ones are published.
-STEPS = (
-    "sweep_steps",
-    "sightings",
-    "transitions",
-    "evidence_record",
-    "evidence_support",
+# The relations of sql/marts, each worked out from those before it. What all days share comes first: it is
+# small, and worked out for every day; then what was witnessed, and last what is worked out day by day.
+SHARED = ("sweep_steps", "scopes", "terms", "prices_daily", "pools_daily", "pool_days")
+WITNESSED = ("sightings", "transitions", "evidence_record", "evidence_support")
+DAILY = (
     "stretches",
-    "terms",
     "usage_hourly",
     "usage_daily",
-    "prices_daily",
-    "pools_daily",
+    "usage_totals",
     "storage_lives",
     "storage_sizes",
     "storage_daily",
     "cost_daily",
     "pool_cost_daily",
-    "states",
-    "sessions",
-    "queue_waits",
+    "state_starts",
+    "queue_sightings",
     "coverage",
 )
-STORED = (
+# Those that readers see: stored day by day, stored whole, and told by a view over the stored ones.
+PARTITIONED = (
     "stretches",
     "usage_hourly",
     "usage_daily",
     "cost_daily",
     "pool_cost_daily",
-    "states",
-    "sessions",
-    "queue_waits",
-    "coverage",
+    "state_starts",
+    "queue_sightings",
 )
+WHOLE = ("scopes", "coverage")
+DERIVED = {
+    "states": ("state_starts", "scopes"),
+    "sessions": ("stretches",),
+    "queue_waits": ("queue_sightings", "scopes"),
+}
+STEPS = (*SHARED, *WITNESSED, *DAILY, *DERIVED)
+STORED = (*PARTITIONED, *WHOLE)
+SEEN = (*STORED, *DERIVED)
+DAY = "usage_date"
 CURRENT = "current.json"
 
 
@@ -59,36 +65,46 @@ class NothingMetered(UsageError):
 
 @dataclass(frozen=True)
 class Published:
-    """The marts that readers see: the version of each table, and what they were worked out from."""
+    """The marts that readers see: the version of each table, and what they were worked out from.
+
+    `fingerprint` stands for what all days depend on, `memory` names the folder of what the next build
+    has to know of this one.
+    """
 
     fingerprint: str
     tz: str
     versions: Mapping[str, int]
+    memory: str = ""
 
 
 def published(lake: Lake) -> Published | None:
     """What is published now; None before the first build."""
-    path = _directory(lake) / CURRENT
+    path = directory(lake) / CURRENT
     if not path.exists():
         return None
     values = json.loads(path.read_text(encoding="utf-8"))
-    return Published(values["fingerprint"], values["tz"], values["versions"])
+    return Published(**values)
 
 
 def relation(lake: Lake, name: str, version: int) -> str:
     """SQL that reads a mart as it was published."""
     delta = deltalake.DeltaTable(_location(lake, name), version=version)
     files = sorted(unquote(uri) for uri in delta.file_uris())
+    fields = delta.schema().fields
     if not files:
-        fields = delta.schema().fields
         empty = ", ".join(f"null::{_sql_type(str(field.type.type))} as {field.name}" for field in fields)
         return f"(select {empty} where false)"
-    return f"read_parquet([{', '.join(map(quoted, files))}])"
+    listed = ", ".join(map(quoted, files))
+    if not delta.metadata().partition_columns:
+        return f"read_parquet([{listed}])"
+    names = ", ".join(field.name for field in fields)
+    options = f"hive_partitioning = true, hive_types = {{'{DAY}': date}}"
+    return f"(select {names} from read_parquet([{listed}], {options}))"
 
 
 def locations(lake: Lake) -> dict[str, Path]:
     """The directories of all marts that were ever written, by name."""
-    logs = _directory(lake).glob("*/_delta_log")
+    logs = directory(lake).glob("*/_delta_log")
     return {log.parent.name: log.parent for log in sorted(logs)}
 
 
@@ -121,11 +137,38 @@ def _to_merge(lake: Lake, name: str, version: int) -> list[str]:
 
 def write(lake: Lake, name: str, rows: pa.Table) -> int:
     """Replace a mart's rows and return the version that this makes; nobody sees it yet."""
-    location = _location(lake, name)
+    location, partitions = _location(lake, name), [DAY] if name in PARTITIONED else []
+    exists = deltalake.DeltaTable.is_deltatable(location)
+    if exists and deltalake.DeltaTable(location).metadata().partition_columns != partitions:
+        shutil.rmtree(location)  # Of an older layout, which nothing can turn into this one.
     deltalake.write_deltalake(
-        location, rows, mode="overwrite", schema_mode="overwrite", writer_properties=WRITER
+        location,
+        rows,
+        partition_by=partitions or None,
+        mode="overwrite",
+        schema_mode="overwrite",
+        writer_properties=WRITER,
     )
     return deltalake.DeltaTable(location).version()
+
+
+def write_days(lake: Lake, name: str, rows: pa.Table, dates: Sequence[date]) -> int:
+    """Replace a mart's rows of these days, the files of all others staying as they are."""
+    location = _location(lake, name)
+    delta = deltalake.DeltaTable(location)
+    listed = ", ".join(quoted(day.isoformat()) for day in dates)
+    deltalake.write_deltalake(
+        delta, rows, mode="overwrite", predicate=f"{DAY} in ({listed})", writer_properties=WRITER
+    )
+    return deltalake.DeltaTable(location).version()
+
+
+def restore(lake: Lake, published: Published) -> None:
+    """Take back what a build that was killed left in the tables after the versions that were published."""
+    for name in PARTITIONED:
+        delta = deltalake.DeltaTable(_location(lake, name))
+        if delta.version() != published.versions[name]:
+            delta.restore(published.versions[name])
 
 
 def publish(lake: Lake, published: Published) -> None:
@@ -134,8 +177,9 @@ def publish(lake: Lake, published: Published) -> None:
         "fingerprint": published.fingerprint,
         "tz": published.tz,
         "versions": dict(published.versions),
+        "memory": published.memory,
     }
-    replace_text(_directory(lake) / CURRENT, json.dumps(values, indent=1) + "\n")
+    replace_text(directory(lake) / CURRENT, json.dumps(values, indent=1) + "\n")
 
 
 def _sql_type(type: str) -> str:
@@ -143,9 +187,10 @@ def _sql_type(type: str) -> str:
     return {"string": "varchar", "long": "bigint", "timestamp": "timestamptz"}.get(type, type)
 
 
-def _directory(lake: Lake) -> Path:
+def directory(lake: Lake) -> Path:
+    """Where the marts of a lake are."""
     return lake.path / "marts"
 
 
 def _location(lake: Lake, name: str) -> str:
-    return str(_directory(lake) / name)
+    return str(directory(lake) / name)

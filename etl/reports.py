@@ -223,9 +223,9 @@ def _refuse_others(chosen: Report, asked: Asked) -> None:
 
 def stands_on_marts(chosen: Report) -> bool:
     """Whether a report reads what only a build makes."""
-    from etl.marts import STORED
+    from etl.marts import SEEN
 
-    return re.search(rf"\b(?:from|join)\s+(?:{'|'.join(STORED)})\b", chosen.sql) is not None
+    return re.search(rf"\b(?:from|join)\s+(?:{'|'.join(SEEN)})\b", chosen.sql) is not None
 
 
 def _number(text: str, option: str) -> Decimal:

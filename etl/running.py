@@ -80,7 +80,9 @@ def sweep(
 @click.option("--full", is_flag=True, help="Work everything out again, even if nothing has changed.")
 @click.pass_obj
 def build(given: dict[str, Any], /, tz: str | None, full: bool) -> None:
-    """Bring usage, states, sessions and coverage up to date with the sweeps.
+    """Bring usage, costs, states, sessions and coverage up to date with the sweeps.
+
+    Only the days that changed are worked out; the result is that of --full.
 
     \b
     demeter build
@@ -151,7 +153,8 @@ def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:
     with private(), progress_bar("building") as progress:
         built = run(settings, Lake(settings.lake), full=full, progress=progress)
     rows = ", ".join(f"{count} rows of {name}" for name, count in built.rows.items())
-    click.echo(f"built {rows}" if rows else "nothing has changed since the last build")
+    which = f"{len(built.days)} of {built.day_count} days"
+    click.echo(f"built {which}: {rows}" if rows else "nothing has changed since the last build")
     failed = [finding for finding in built.findings if finding.status == "fail"]
     if not failed:
         return None

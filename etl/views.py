@@ -10,7 +10,7 @@ from datetime import date
 
 import duckdb
 
-from etl import marts, rewrite
+from etl import marts, rewrite, sqlfiles
 from etl.columns import quoted
 from etl.dictionary import Table, kept
 from etl.lake import Lake
@@ -55,6 +55,9 @@ def _statements(lake: Lake, since: date | None, versions: Mapping[str, int]) -> 
     built = marts.published(lake)
     for name, version in built.versions.items() if built else ():
         yield f"create view {name} as select * from {marts.relation(lake, name, version)}"
+    for name, sources in marts.DERIVED.items() if built else ():
+        if built and set(sources) <= set(built.versions):
+            yield f"create view {name} as {sqlfiles.text('marts', name)}"
 
 
 def unlocked(lake: Lake) -> duckdb.DuckDBPyConnection:

@@ -25,7 +25,7 @@ STORAGE = ("sweep_steps", "sightings", "storage_lives", "storage_sizes")
 STEPS = {
     "storage_daily": STORAGE,
     "cost_daily": (*STORAGE, "prices_daily", "pools_daily", "storage_daily"),
-    "pool_cost_daily": ("sweep_steps", "prices_daily"),
+    "pool_cost_daily": ("sweep_steps", "prices_daily", "pool_days"),
 }
 DAY = date(2024, 3, 1)
 MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)

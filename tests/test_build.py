@@ -11,7 +11,7 @@ from etl.build import build
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.errors import UsageError
 from etl.lake import Lake
-from etl.marts import STORED, published
+from etl.marts import SEEN, published
 from etl.scope import Scope
 from etl.settings import Settings
 from etl.sweep import sweep
@@ -47,9 +47,9 @@ def test_every_mart_can_be_read_after_a_single_sweep(tmp_path: Path) -> None:
     lake, settings = swept(tmp_path, 1)
     build(settings, lake)
     with views.connect(lake) as connection:
-        counts = {name: connection.execute(f"select count(*) from {name}").fetchall() for name in STORED}
+        counts = {name: connection.execute(f"select count(*) from {name}").fetchall() for name in SEEN}
     assert counts["usage_daily"] == [(0,)]
-    assert set(counts) == set(STORED)
+    assert set(counts) == set(SEEN)
 
 
 def test_nothing_is_built_again_while_nothing_has_changed(built: tuple[Lake, Settings]) -> None:
@@ -63,10 +63,10 @@ def test_a_full_build_gives_the_same_rows(built: tuple[Lake, Settings]) -> None:
     lake, settings = built
     query = "select * from {} order by all"
     with views.connect(lake) as connection:
-        before = {name: connection.execute(query.format(name)).fetchall() for name in STORED}
+        before = {name: connection.execute(query.format(name)).fetchall() for name in SEEN}
     build(settings, lake, full=True)
     with views.connect(lake) as connection:
-        after = {name: connection.execute(query.format(name)).fetchall() for name in STORED}
+        after = {name: connection.execute(query.format(name)).fetchall() for name in SEEN}
     assert after == before
     assert before["usage_daily"]
 

@@ -174,17 +174,18 @@ def mart(lake: Lake) -> str:
 
 
 @pytest.mark.usefixtures("eager")
-def test_the_files_of_a_published_mart_become_one_and_stay_published(lake: Lake) -> None:
+def test_the_files_of_a_day_of_a_published_mart_become_one_and_stay_published(lake: Lake) -> None:
     before, built = contents(lake), marts.published(lake)
     assert built
     rows = deltalake.DeltaTable(mart(lake)).to_pyarrow_table()
-    marts.write(lake, "usage_daily", rows.slice(0, 1))
-    deltalake.write_deltalake(mart(lake), rows.slice(1), mode="append")
+    marts.write(lake, "usage_daily", rows.slice(0, rows.num_rows - 1))
+    deltalake.write_deltalake(mart(lake), rows.slice(rows.num_rows - 1), mode="append")
     versions = {**built.versions, "usage_daily": deltalake.DeltaTable(mart(lake)).version()}
     marts.publish(lake, replace(built, versions=versions))
     assert counts(chores(lake))["marts"] == 2
     assert contents(lake) == before
-    assert len(deltalake.DeltaTable(mart(lake)).file_uris()) == 1
+    days = set(rows["usage_date"].to_pylist())
+    assert len(deltalake.DeltaTable(mart(lake)).file_uris()) == len(days)
     assert "marts" not in counts(chores(lake))
 
 

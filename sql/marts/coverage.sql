@@ -11,22 +11,14 @@ with gaps as (
     where is_complete and previous_us is not null
 ),
 
-usual as (
-    select
-        project_id,
-        median(gap_to_us - gap_from_us) as interval_us
-    from gaps
-    group by project_id
-),
-
 metered as (
     select
-        days.usage_date,
-        days.day_from_us,
-        days.day_to_us,
+        calendar.usage_date,
+        calendar.day_from_us,
+        calendar.day_to_us,
         spans.project_id,
-        greatest(days.day_from_us, spans.first_us) as metered_from_us,
-        least(days.day_to_us, spans.last_us) as metered_to_us
+        greatest(calendar.day_from_us, spans.first_us) as metered_from_us,
+        least(calendar.day_to_us, spans.last_us) as metered_to_us
     from (
         select
             project_id,
@@ -35,8 +27,10 @@ metered as (
         from sweep_steps
         group by project_id
     ) as spans
-    inner join days
-        on spans.last_us > days.day_from_us and spans.first_us < days.day_to_us
+    inner join calendar
+        on
+        spans.last_us > calendar.day_from_us
+        and spans.first_us < calendar.day_to_us
 ),
 
 widest as (
@@ -50,6 +44,21 @@ widest as (
         metered.project_id = gaps.project_id
         and metered.day_from_us < gaps.gap_to_us
         and metered.day_to_us > gaps.gap_from_us
+    group by metered.project_id, metered.usage_date
+),
+
+usual as (
+    -- Of the gaps that ended in the week up to the end of the day.
+    select
+        metered.project_id,
+        metered.usage_date,
+        median(gaps.gap_to_us - gaps.gap_from_us) as interval_us
+    from metered
+    inner join gaps
+        on
+        metered.project_id = gaps.project_id
+        and metered.day_to_us > gaps.gap_to_us
+        and metered.day_to_us - 604800000000 <= gaps.gap_to_us
     group by metered.project_id, metered.usage_date
 ),
 
@@ -76,18 +85,6 @@ made as (
         and metered.day_from_us <= swept.at_us
         and metered.day_to_us > swept.at_us
     group by metered.project_id, metered.usage_date
-),
-
-used as (
-    select
-        project_id,
-        usage_date,
-        cast(sum(running_us_min) as bigint) as running_us_min,
-        cast(sum(running_us) as bigint) as running_us,
-        cast(sum(running_us_max) as bigint) as running_us_max,
-        cast(sum(midpoint_us) as bigint) as midpoint_us
-    from usage_daily
-    group by project_id, usage_date
 ),
 
 proven as (
@@ -135,12 +132,13 @@ select
     proven.start_count,
     proven.updated_start_count
 from metered
-left join usual on metered.project_id = usual.project_id
+left join usual
+    on metered.project_id = usual.project_id and metered.usage_date = usual.usage_date
 left join widest
     on metered.project_id = widest.project_id and metered.usage_date = widest.usage_date
 left join made
     on metered.project_id = made.project_id and metered.usage_date = made.usage_date
-left join used
+left join usage_totals as used
     on metered.project_id = used.project_id and metered.usage_date = used.usage_date
 left join proven
     on metered.project_id = proven.project_id and metered.usage_date = proven.usage_date

@@ -1,6 +1,7 @@
 -- What may be taken as known on a day, by all that was seen up to its end?
 -- Grain: one row per project, scope and UTC day on which anything changed. A bound needs
--- twenty cases and no exception; a usual length needs twenty cases.
+-- twenty cases and no exception; a usual length needs twenty cases. It is in whole
+-- seconds or thousandths, so that a sweep that comes late seldom moves it.
 with summed as (
     select
         project_id,
@@ -63,23 +64,36 @@ select
     case
         when
             stopping_count >= 20 and announced_stop_count = updated_announced_stop_count
-            then cast(round(stopping_us / cast(stopping_count as double)) as bigint)
+            then
+                1000000 * cast(
+                    round(
+                        stopping_us / (1000000 * cast(stopping_count as double))
+                    ) as bigint
+                )
     end as usual_stopping_us,
     case
         when starting_count >= 20
-            then cast(round(starting_us / cast(starting_count as double)) as bigint)
+            then
+                1000000 * cast(
+                    round(
+                        starting_us / (1000000 * cast(starting_count as double))
+                    ) as bigint
+                )
     end as usual_starting_us,
     case
         when creation_count >= 20
-            then cast(round(creation_us / cast(creation_count as double)) as bigint)
+            then
+                1000000 * cast(
+                    round(
+                        creation_us / (1000000 * cast(creation_count as double))
+                    ) as bigint
+                )
     end as usual_creation_us,
     case
         when short_count >= 20
             then
-                cast(
-                    round(
-                        1000000 * (missed_us / cast(missed_room_us as double))
-                    ) as bigint
+                1000 * cast(
+                    round(1000 * (missed_us / cast(missed_room_us as double))) as bigint
                 )
     end as missed_millionths
 from judged

@@ -3,22 +3,19 @@
 -- so far.
 with waits as (
     select
-        history.project_id,
-        history.instance_id,
-        unix_micros(history.began_at) as began_us,
-        max_by(history.flavor, history.observed_at) as flavor,
-        max_by(history.status, history.observed_at) as status,
-        max(unix_micros(history.observed_at)) as last_seen_us,
-        min(case when history.change = 'gone' then unix_micros(history.observed_at) end)
-            as left_us,
-        max_by(unix_micros(history.ends_at), history.observed_at) as expected_us,
-        max(steps.previous_us) as previous_us,
-        max(steps.last_us) as last_us
-    from queue_history as history
-    inner join sweep_steps as steps
-        on history.project_id = steps.project_id and history.sweep_id = steps.sweep_id
-    where history.began_at is not null
-    group by history.project_id, history.instance_id, unix_micros(history.began_at)
+        seen.project_id,
+        seen.instance_id,
+        seen.began_us,
+        max_by(seen.flavor, seen.last_seen_us) as flavor,
+        max_by(seen.status, seen.last_seen_us) as status,
+        max(seen.last_seen_us) as last_seen_us,
+        min(seen.left_us) as left_us,
+        max_by(seen.expected_us, seen.last_seen_us) as expected_us,
+        max(scopes.last_us) as last_us
+    from queue_sightings as seen
+    left join scopes
+        on seen.project_id = scopes.project_id and seen.scope = scopes.scope
+    group by seen.project_id, seen.instance_id, seen.began_us
 )
 
 select

@@ -5,6 +5,7 @@
 with ordered as (
     select
         *,
+        row_number() over life as place,
         case
             when kind in ('started', 'restarted', 'unseen') then 1
             when lag(kind) over life in ('stopped', 'unseen') then 1
@@ -14,7 +15,10 @@ with ordered as (
         end as is_first
     from stretches
     where kind <> 'unseen' or to_us > from_us
-    window life as (partition by project_id, instance_id order by max_from_us, max_to_us)
+    window life as (
+        partition by project_id, instance_id
+        order by max_from_us, max_to_us, from_sweep_id nulls first, to_sweep_id
+    )
 ),
 
 numbered as (
@@ -22,7 +26,7 @@ numbered as (
         *,
         sum(is_first) over (
             partition by project_id, instance_id
-            order by max_from_us, max_to_us
+            order by place
             rows between unbounded preceding and current row
         ) as session_number
     from ordered
@@ -33,11 +37,11 @@ summed as (
         project_id,
         instance_id,
         cast(session_number as bigint) as session_number,
-        max_by(user_id, max_from_us) as user_id,
-        max_by(pool_id, max_from_us) as pool_id,
-        max_by(workspace_id, max_from_us) as workspace_id,
-        max_by(ai_project_id, max_from_us) as ai_project_id,
-        max_by(flavor, max_from_us) as flavor,
+        max_by(user_id, place) as user_id,
+        max_by(pool_id, place) as pool_id,
+        max_by(workspace_id, place) as workspace_id,
+        max_by(ai_project_id, place) as ai_project_id,
+        max_by(flavor, place) as flavor,
         min(from_us) as started_us,
         max(to_us) as ended_us,
         cast(sum(min_to_us - min_from_us) as bigint) as running_us_min,

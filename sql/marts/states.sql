@@ -1,62 +1,24 @@
 -- In which state was an instance, from when to when, and how is that known?
 -- Grain: one row per instance and stretch of equal status; the first one may have begun
 -- before it was seen (is_left_censored), the last one may still last (is_right_censored).
-with marked as (
+with bounded as (
     select
-        *,
-        case
-            when status = lag(status) over life then 0
-            else 1
-        end as is_first
-    from sightings
-    window life as (partition by project_id, instance_id order by seen_us, sweep_id)
-),
-
-numbered as (
-    select
-        *,
-        sum(is_first) over (
-            partition by project_id, instance_id
-            order by seen_us, sweep_id
-            rows between unbounded preceding and current row
-        ) as state_number
-    from marked
-),
-
-begun as (
-    select
-        numbered.*,
-        transitions.from_us,
-        case
-            when stretches.kind = 'started' then stretches.from_us
-            when stretches.kind = 'stopped' then stretches.to_us
-            else transitions.turn_us
-        end as turn_us,
-        coalesce(stretches.evidence, transitions.evidence) as evidence
-    from numbered
-    left join transitions
-        on
-        numbered.project_id = transitions.project_id
-        and numbered.instance_id = transitions.instance_id
-        and numbered.sweep_id = transitions.sweep_id
-    left join stretches
-        on
-        numbered.project_id = stretches.project_id
-        and numbered.instance_id = stretches.instance_id
-        and numbered.sweep_id = stretches.to_sweep_id
-        and stretches.kind in ('started', 'stopped')
-    where numbered.is_first = 1
-),
-
-bounded as (
-    select
-        *,
+        state_starts.*,
+        scopes.last_us,
+        row_number() over life as state_number,
         lead(coalesce(from_us, seen_us)) over life as next_from_us,
         lead(seen_us) over life as next_seen_us,
         lead(coalesce(turn_us, seen_us)) over life as next_turn_us,
         lead(evidence) over life as next_evidence
-    from begun
-    window life as (partition by project_id, instance_id order by seen_us, sweep_id)
+    from state_starts
+    left join scopes
+        on
+        state_starts.project_id = scopes.project_id
+        and state_starts.scope = scopes.scope
+    window life as (
+        partition by state_starts.project_id, state_starts.instance_id
+        order by state_starts.seen_us, state_starts.sweep_id
+    )
 )
 
 select

@@ -1,6 +1,7 @@
 -- When did an instance run: at least, by the best estimate, and at most?
 -- Grain: one row per stretch of time with one kind of evidence. Of its three intervals
 -- the start is inclusive and the end exclusive; one that is empty ends where it starts.
+-- Its day is that of the sighting that it ends at; where it is seen, that it begins at.
 with steady as (
     -- Nothing changed from a sighting until the last complete sweep before the next one.
     select
@@ -149,6 +150,7 @@ intervals as (
         workspace_id,
         ai_project_id,
         flavor,
+        seen_us,
         first_us,
         last_us,
         seen_us as min_from_us,
@@ -177,6 +179,7 @@ intervals as (
         workspace_id,
         ai_project_id,
         flavor,
+        seen_us,
         first_us,
         last_us,
         case
@@ -216,9 +219,21 @@ intervals as (
             else ended_max_us
         end as max_to_us
     from estimated
+),
+
+owned as (
+    select
+        calendar.usage_date,
+        intervals.*
+    from intervals
+    inner join calendar
+        on
+        intervals.seen_us >= calendar.day_from_us
+        and intervals.seen_us < calendar.day_to_us
 )
 
 select
+    usage_date,
     project_id,
     instance_id,
     scope,
@@ -237,4 +252,4 @@ select
     least(greatest(to_us, first_us), last_us) as to_us,
     least(greatest(max_from_us, first_us), last_us) as max_from_us,
     least(greatest(max_to_us, first_us), last_us) as max_to_us
-from intervals
+from owned

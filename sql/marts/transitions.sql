@@ -15,7 +15,8 @@ with paired as (
         lag(name) over life as before_name,
         lag(description) over life as before_description,
         lag(flavor) over life as before_flavor,
-        lead(updated_us) over life as next_updated_us
+        lead(updated_us) over life as next_updated_us,
+        lead(seen_us) over life as next_seen_us
     from sightings
     window life as (partition by project_id, instance_id order by seen_us, sweep_id)
 ),
@@ -55,11 +56,13 @@ witnessed as (
             or stop_us is distinct from before_stop_us
         ) as is_otherwise_changed,
         -- Seconds of sightings are cut off, and updated_at may be a little late: then the
-        -- next sighting shows it.
+        -- next sighting shows it. One that is hours later does not count, so that a day
+        -- rests on little beyond its end.
         coalesce(
             next_updated_us > from_us
             and next_updated_us <= to_us + 5000000
-            and next_updated_us is distinct from updated_us,
+            and next_updated_us is distinct from updated_us
+            and next_seen_us <= to_us + 21600000000,
             false
         ) as updated_soon,
         case
