@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pyarrow as pa
-from histories import rows_of
+from histories import UNSEEN, rows_of
 
 from bench.relations import PROJECT, Row, Sweep, of_sweep
 from etl import marts, views
@@ -84,6 +84,9 @@ class Growing:
         return self.lake.path.parent / "prices.csv"
 
 
+UNREAD = {"what": "a document that may be of any instance"}
+
+
 def growing(
     directory: Path, sweeps: Sequence[Sweep], seen: Mapping[str, Sequence[Any]], tz: str = "UTC"
 ) -> Growing:
@@ -91,7 +94,16 @@ def growing(
 
     Each instance has a disk, whose size its flavor says; one pool is listed, and is dedicated later on.
     """
-    found = rows_of(sweeps, seen)
+    found = rows_of(
+        sweeps,
+        {
+            name: [UNSEEN if each is UNREAD else each for each in documents]
+            for name, documents in seen.items()
+        },
+    )
+    for name, documents in seen.items():
+        own = {row["sweep_id"]: row for row in found["instance_history"] if row["instance_id"] == name}
+        found["instance_history"] += unread(sweeps, documents, own)
     rows: dict[str, dict[str, list[Row]]] = {}
     for relation, name in TABLES.items():
         for row in found[relation]:
@@ -105,6 +117,25 @@ def growing(
             rows.setdefault(str(pool["sweep_id"]), {})["pools"] = [pool]
     shutil.copytree(_empty_lake(), directory / "lake")
     return Growing(Lake(directory / "lake"), found["sweeps"], rows, tz)
+
+
+def unread(sweeps: Sequence[Sweep], documents: Sequence[Any], own: Mapping[str, Row]) -> Iterator[Row]:
+    """The rows of an instance while it may be in a document without an id, and when it is seen again."""
+    last: Row | None = None
+    day, away = -1, False
+    for number, (sweep, document) in enumerate(zip(sweeps, documents, strict=True)):
+        now = of_sweep(number, sweep)
+        if row := own.get(now["sweep_id"]):
+            last, day, away = None if row["change"] == "gone" else row, sweep.day, False
+        elif last is None or sweep.verdict == "failed" or document is UNSEEN:
+            continue
+        elif document is not UNREAD and away:
+            away, day = False, sweep.day
+            yield last | now | {"change": "keyframe"}
+        elif document is UNREAD and sweep.verdict == "complete":
+            if not away or day < sweep.day:
+                yield last | now | {"change": "unread"}
+            day, away = sweep.day, True
 
 
 def tidy(name: str, rows: Sequence[Row]) -> pa.Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from growing import Growing, growing
+from growing import UNREAD, Growing, growing
 from histories import MINUTE, UNSEEN, seen_as
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -148,10 +148,13 @@ def documents(draw: st.DrawFn, sweeps: Iterable[Sweep]) -> Iterable[Any]:
     """What sweeps saw of an instance: often what the one before saw, at times nothing."""
     last: Any = None
     for sweep in sweeps:
-        choice = draw(st.sampled_from(["other", "same", "same", "away"]))
+        choice = draw(st.sampled_from(["other", "same", "same", "away", "unread"]))
         if choice == "other" or last is None:
             last = draw(sightings(sweep))
         unseen = sweep.verdict == "incomplete" and draw(st.booleans())
+        if choice == "unread" and last is not None:
+            yield UNREAD
+            continue
         pool = {"pool_id": "pool-1"} if draw(st.booleans()) else {}
         yield UNSEEN if unseen else None if choice == "away" or last is None else last | pool
 
