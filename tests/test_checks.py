@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from lakes import of_documents
 
 from etl.checks import check_data
 from etl.lake import Lake
 
 
 @pytest.fixture
-def own_lake(tmp_path: Path) -> Lake:
-    return of_documents(tmp_path / "lake")
+def own_lake(small_lake: Lake, tmp_path: Path) -> Lake:
+    """A copy of the lake, to be spoilt."""
+    return Lake(shutil.copytree(small_lake.path, tmp_path / "lake"))
 
 
 def statuses(lake: Lake) -> dict[str, str]:
