@@ -63,7 +63,7 @@ fuzz: ARGS = -max_total_time=120
 fuzz: .venv-fuzz/ready ## Look for answers that harm, guided by coverage: make fuzz ARGS="-max_total_time=600"
 	@mkdir -p .fuzz/page .fuzz/pager
 	.venv-fuzz/bin/python -m bench.fuzz page .fuzz/page tests/corpus/page -artifact_prefix=.fuzz/page- $(ARGS)
-	.venv-fuzz/bin/python -m bench.fuzz pager .fuzz/pager -artifact_prefix=.fuzz/pager- $(ARGS)
+	.venv-fuzz/bin/python -m bench.fuzz pager .fuzz/pager -artifact_prefix=.fuzz/pager- -max_len=4096 -len_control=1 $(ARGS)
 
 test-duckdb15: .venv-duckdb15/ready ## Run the tests on DuckDB 1.5, the line before the default
 	.venv-duckdb15/bin/python $(PYTEST) $(ARGS)
