@@ -159,7 +159,7 @@ def test_every_variable_of_the_environment_is_read(page: Path) -> None:
 @by_my_name
 def test_every_option_named_alone_exists(page: Path) -> None:
     named = {span.partition(" ")[0].partition("=")[0] for span in spans(page) if span.startswith("-")}
-    of_others = {"--apparent-size", "--require-hashes"}
+    of_others = {"--apparent-size", "--exclude", "--require-hashes"}
     assert named - of_others <= OPTIONS
 
 
