@@ -31,7 +31,7 @@ def bench() -> Iterator[Bench]:
         yield found
 
 
-@pytest.mark.parametrize("name", ["sweep", "build", "maintain"])
+@pytest.mark.parametrize("name", ["sweep", "build"])
 def test_a_disk_that_refuses_is_no_defect_and_the_next_run_works(name: str, bench: Bench) -> None:
     bench.service.clock.advance(hours=6)
     bench.recover("sweep")
