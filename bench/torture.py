@@ -159,6 +159,12 @@ class Bench:
                 self.result.repairs += 1
                 self.result.said.append(f"{each} ended with {status} after it: {self.last_words()}")
 
+    def seconds_of(self, name: str) -> float:
+        """How long a run takes that nothing befalls, and that has to work without a hand."""
+        began = time.monotonic()
+        self.recover(name)
+        return time.monotonic() - began
+
     def last_words(self) -> str:
         """The last line that a run wrote."""
         lines = self.output.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -249,20 +255,20 @@ Fault = Callable[[Bench], bool]
 
 def broken_off(name: str, number: signal.Signals) -> Fault:
     """A run that gets a signal at a random moment of the time that it usually takes."""
-    lasts = [1.0]
+    lasts: list[float] = []
 
     def attempt(bench: Bench) -> bool:
-        began = time.monotonic()
+        if not lasts:
+            lasts.append(bench.seconds_of(name))
         process = bench.start(name)
-        process.join(bench.draw.uniform(0, lasts[0]))
-        hit = process.is_alive() and process.pid is not None
-        if hit:
-            os.kill(process.pid or 0, number)
+        process.join(bench.draw.uniform(0, lasts[-1]))
+        if process.is_alive() and process.pid is not None:
+            os.kill(process.pid, number)
         status = bench.ended(process)
-        lasts[0] = time.monotonic() - began if not hit else 1.1 * lasts[0] if status == 0 else lasts[0]
         if status not in (0, -number):
             bench.result.said.append(f"{name} ended with {status} of {number.name}: {bench.last_words()}")
-        bench.recover(*dict.fromkeys((name, "sweep")))
+        lasts.append(bench.seconds_of(name))
+        bench.recover("sweep")
         return status != 0
 
     return attempt
