@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
+.PHONY: help demo test lint format docs bench torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -55,6 +55,16 @@ docs: .venv/ready ## Write docs/reference.md and the examples of README.md anew 
 bench: .venv/ready ## Measure the meter against the truth, into docs/metering.md (minutes)
 	$(BIN)/python -m bench.meter
 
+torture: .venv/ready ## Break runs off at every point, into docs/torture.md (ten minutes; ARGS="--share 1" takes hours)
+	$(BIN)/python -m bench.torture $(ARGS)
+
+# Each begins with the seeds of the repository, and keeps what it found in a folder of its own.
+fuzz: ARGS = -max_total_time=120
+fuzz: .venv-fuzz/ready ## Look for answers that harm, guided by coverage: make fuzz ARGS="-max_total_time=600"
+	@mkdir -p .fuzz/page .fuzz/pager
+	.venv-fuzz/bin/python -m bench.fuzz page .fuzz/page tests/corpus/page -artifact_prefix=.fuzz/page- $(ARGS)
+	.venv-fuzz/bin/python -m bench.fuzz pager .fuzz/pager -artifact_prefix=.fuzz/pager- -max_len=4096 -len_control=1 $(ARGS)
+
 test-duckdb15: .venv-duckdb15/ready ## Run the tests on DuckDB 1.5, the line before the default
 	.venv-duckdb15/bin/python $(PYTEST) $(ARGS)
 
@@ -84,6 +94,7 @@ lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) pyproject.toml --extra aksk -c requirements/runtime.txt -o requirements/aksk.txt
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group uv -o requirements/uv.txt
@@ -93,7 +104,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .uv build dist
+	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-fuzz .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -101,10 +112,11 @@ lock-for = $(UV) pip compile --quiet --universal --python "$(PYTHON)" --python-v
     --only-binary :all: --generate-hashes --no-annotate --custom-compile-command 'make lock'
 LOCK = $(call lock-for,3.11)
 
-ENVIRONMENTS := .venv/ready .venv-duckdb15/ready .venv-lowest/ready
+ENVIRONMENTS := .venv/ready .venv-duckdb15/ready .venv-lowest/ready .venv-fuzz/ready
 .venv/ready: requirements/dev.txt
 .venv-duckdb15/ready: requirements/duckdb15.txt
 .venv-lowest/ready: requirements/lowest.txt
+.venv-fuzz/ready: requirements/fuzz.txt
 .venv-lowest/ready: PYTHON = $(OLDEST_PYTHON)
 
 $(ENVIRONMENTS): pyproject.toml .uv/ready

@@ -50,7 +50,7 @@ def fleet_of(kind: str, rule: str, days: float = 7, seed: int = 7) -> Fleet:
 
 def sweeps_of(fleet: Fleet, minutes: float, lost_share: float = 0.05, seed: int = 1) -> list[Sweep]:
     """Sweeps every so many minutes, give or take a tenth, of which some get lost."""
-    random = Random(seed)  # noqa: S311 -- Not for secrets: it says when sweeps come.
+    random = Random(seed)
     at_us, end_us = fleet.start_us, fleet.start_us + int(fleet.settings.days * DAY)
     found = []
     while at_us < end_us:

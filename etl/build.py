@@ -50,7 +50,7 @@ def build(
     They are the same as if all days had been worked out, which is what `full` does.
     """
     lake.check()
-    with lake.lock("build", wait=True), duckdb.connect() as connection:
+    with lake.writing(), lake.lock("build", wait=True), duckdb.connect() as connection:
         _take_prices(settings, lake)
         fingerprint, published = _fingerprint(settings), marts.published(lake)
         known = published if published and published.fingerprint == fingerprint and not full else None
@@ -67,7 +67,8 @@ def build(
         marts.publish(lake, publication)
         memory.forget(lake, publication)
         findings = check_built(connection)
-    views.refresh(lake)
+    with lake.writing():
+        views.refresh(lake)
     return Built(rows, findings, tuple(day for day, *_ in chosen), len(now))
 
 

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
 
 from etl import marts, sqlfiles, sweep, views
 from etl.client import Client
-from etl.errors import DemeterError
+from etl.errors import DemeterError, Refused
 from etl.lake import Lake
-from etl.page import read_page
+from etl.page import Page, read_page
 from etl.settings import Settings
 
 KIND = "checks"
+LEAST_FREE_BYTES, LEAST_FREE_SHARE = 1_000_000_000, 0.1
+MOST_SKEW = timedelta(minutes=1)
+MANY_INTERVALS = 4
+
+# The last complete sweep of each project by this machine's clock, and how far such sweeps usually are apart.
+_LAST_COMPLETE = """
+with complete as (
+    select project_id, finished_at,
+        finished_at - lag(finished_at) over (partition by project_id order by finished_at) as since
+    from sweeps where verdict = 'complete'
+)
+select project_id, max(finished_at), median(epoch(since)) filter (since is not null)
+from complete group by project_id order by project_id
+"""
 
 
 @dataclass(frozen=True)
@@ -30,12 +46,17 @@ class Finding:
 
 
 def check_all(settings: Settings, lake: Lake) -> Iterator[Finding]:
-    """Check the settings, what the service says to them, the lake, and the data in it."""
+    """Check the settings, what the service says to them, the machine, the lake, and the data in it."""
     yield _tried("settings", "Do the settings suffice for a sweep?", lambda: sweep.check(settings))
-    yield _tried("source", "Does the service answer?", lambda: _ask(settings))
+    pages: list[Page] = []
+    yield _tried("source", "Does the service answer?", lambda: _ask(settings, pages))
+    yield from (_clock(page, datetime.now(UTC)) for page in pages)
+    yield _space(lake)
     found = _tried("lake", "Is there a lake that can be read?", lake.check)
     yield found
     if found.status == "ok":
+        yield _freshness(settings, lake, datetime.now(UTC))
+        yield _view_file(lake)
         yield from check_data(lake)
 
 
@@ -47,15 +68,93 @@ def _tried(name: str, question: str, attempt: Callable[[], str | None]) -> Findi
         return Finding(name, "fail", question, str(error))
 
 
-def _ask(settings: Settings) -> str:
-    """Ask for one instance, and say what the service told."""
+def _ask(settings: Settings, pages: list[Page]) -> str:
+    """Ask for one instance of all users, keep the page, and say what the service told."""
     sweep.check(settings)
+    try:
+        page = _one_instance(settings, "false")
+    except Refused as refused:
+        _check_own(settings, refused)
+        raise
+    pages.append(page)
+    return f"{page.total_count} instances; its clock is {page.observed_at:%Y-%m-%d %H:%M:%SZ}"
+
+
+def _one_instance(settings: Settings, show_self: str) -> Page:
     path = f"/v1/{settings.project_id}/demanager/instances"
-    params: dict[str, str | int] = {"de_type": "Notebook", "show_self": "false", "limit": 1}
+    params: dict[str, str | int] = {"de_type": "Notebook", "show_self": show_self, "limit": 1}
     client = Client(replace(settings, attempts=1))
     connection = duckdb.connect()
-    page = client.get(path, params, lambda answer: read_page(answer.body, answer.date, connection))
-    return f"{page.total_count} instances; its clock is {page.observed_at:%Y-%m-%d %H:%M:%SZ}"
+    return client.get(path, params, lambda answer: read_page(answer.body, answer.date, connection))
+
+
+def _check_own(settings: Settings, refused: Refused) -> None:
+    """Say so where a user who was forbidden to list all instances may list its own."""
+    if "(403)" not in str(refused):
+        return
+    try:
+        _one_instance(settings, "true")
+    except DemeterError:
+        return
+    raise Refused(
+        "the user may list its own instances only, and is forbidden those of others (403): grant it "
+        "modelarts:notebook:list on the whole project, or sweep with --show-self"
+    )
+
+
+def _clock(page: Page, now: datetime) -> Finding:
+    """Whether this machine's clock is that of the service."""
+    skew = now - page.observed_at
+    question = "Is this machine's clock that of the service?"
+    if abs(skew) <= MOST_SKEW:
+        return Finding("clock", "ok", question)
+    way = "ahead" if skew > timedelta(0) else "behind"
+    detail = f"it is {abs(skew.total_seconds()):,.0f} seconds {way}: set it by NTP, or signatures are refused"
+    return Finding("clock", "warn", question, detail)
+
+
+def _space(lake: Lake) -> Finding:
+    """Whether there is room for more sweeps where the lake is, or will be."""
+    place = next(each for each in (lake.path, *lake.path.parents) if each.exists())
+    usage = shutil.disk_usage(place)
+    enough = usage.free >= max(LEAST_FREE_BYTES, LEAST_FREE_SHARE * usage.total)
+    detail = f"{usage.free / 1e9:,.1f} GB of {usage.total / 1e9:,.1f} GB are free"
+    advice = "" if enough else ": run `demeter maintain`, or make room"
+    return Finding(
+        "space", "ok" if enough else "warn", "Is there room for the lake to grow?", detail + advice
+    )
+
+
+def _freshness(settings: Settings, lake: Lake, now: datetime) -> Finding:
+    """Whether the last complete sweep of each project is recent: as the setting says, or as is usual."""
+    question, limit = "Is the last complete sweep recent?", settings.max_sweep_age_minutes * 60
+    with views.connect(lake) as connection:
+        ends = connection.execute(_LAST_COMPLETE).fetchall()
+    ages = [(project, (now - at).total_seconds(), usual) for project, at, usual in ends]
+    late = [
+        f"that of {project} ended {age / 60:,.0f} minutes ago"
+        for project, age, usual in ages
+        if age > (limit or MANY_INTERVALS * (usual or float("inf")))
+    ]
+    if not ages:
+        late = ["there is none"]
+    return Finding("freshness", ("fail" if limit else "warn") if late else "ok", question, "; ".join(late))
+
+
+def _view_file(lake: Lake) -> Finding:
+    """Whether the file that other clients open shows what the lake holds."""
+    question, path = "Does the file of the views show the last sweep?", lake.path / views.FILE
+    with views.connect(lake) as connection:
+        wanted = connection.execute("from sweeps select count(*), max(sweep_id)").fetchone()
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            shown = connection.execute("from sweeps select count(*), max(sweep_id)").fetchone()
+    except duckdb.Error:
+        shown = None
+    if shown == wanted:
+        return Finding("view_file", "ok", question)
+    said = "is behind" if shown else "cannot be read"
+    return Finding("view_file", "warn", question, f"{path} {said}: the next sweep or build writes it anew")
 
 
 def check_data(lake: Lake) -> list[Finding]:

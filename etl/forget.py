@@ -36,7 +36,7 @@ Change = Callable[[str], str]
 def forget(settings: Settings, lake: Lake, who: str) -> Person:
     """Erase the person whose id or name this is; UsageError where nobody, or several, are known by it."""
     lake.check()
-    with _alone(lake):
+    with lake.writing(), _alone(lake):
         rewrite.mend(lake)
         person = _noted(lake)
         if person is None or not {who, kept_as(settings, who)} & {*person.persons, person.token}:

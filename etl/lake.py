@@ -10,14 +10,18 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote
 
 import deltalake
+import duckdb
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from etl.columns import quoted
 from etl.dictionary import TABLES, Table, all_columns, table
@@ -27,6 +31,16 @@ VERSION = 1
 MARKER = "demeter.json"
 FILES_OF_TODAY = 24  # in one table, before they are made one
 COMMITS_BEFORE_CHECKPOINT = 20
+SHORT_WHILE_SECONDS = 0.1  # longer than it takes to look whether a lock is held, which holds it too
+
+# What the disk refuses comes from Python, from Delta's writers and, in several kinds, from DuckDB.
+DISK_ERRORS = (
+    OSError,
+    DeltaError,
+    duckdb.IOException,
+    duckdb.TransactionException,
+    duckdb.FatalException,
+)
 
 WRITER = deltalake.WriterProperties(compression="ZSTD", compression_level=3)
 
@@ -192,19 +206,32 @@ class Lake:
             checkpoint(self.delta(name), self.location(name))
 
     @contextmanager
-    def lock(self, name: str, wait: bool = False) -> Iterator[None]:
-        """Hold the lock of that name; where another run holds it, wait for it or raise LakeBusy.
+    def writing(self) -> Iterator[None]:
+        """Raise UsageError, which says what to mend, where the disk refuses what is done inside."""
+        try:
+            yield
+        except DISK_ERRORS as error:
+            reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
+            raise UsageError(
+                f"the lake {self.path} cannot be written: {reason}; nothing is lost: mend that, then run "
+                "this again"
+            ) from error
+
+    @contextmanager
+    def lock(self, name: str, wait: bool = False, seconds: float = 0.0) -> Iterator[None]:
+        """Hold the lock of that name; where another run holds it, wait for it, or so long, or raise LakeBusy.
 
         The system lets go of it when the process ends, however it ends.
         """
         path = self.path / "locks" / f"{name}.lock"
         path.parent.mkdir(exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
+        until = time.monotonic() + max(seconds, SHORT_WHILE_SECONDS)
         with path.open("a", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                raise LakeBusy(f"another run holds {path.stem} of this lake: wait for it to end") from None
+            while not _is_taken(file, wait):
+                if time.monotonic() > until:
+                    raise LakeBusy(f"another run holds {path.stem} of this lake: wait for it to end")
+                time.sleep(SHORT_WHILE_SECONDS)
             yield
 
     def is_held(self, name: str) -> bool:
@@ -253,6 +280,15 @@ class Lake:
                 f"the lake {self.path} is of version {version} and this demeter knows {VERSION}: "
                 "upgrade demeter"
             )
+
+
+def _is_taken(file: IO[str], wait: bool) -> bool:
+    """Take the lock that a file is; False where another run holds it, unless this one is to wait."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def merge(delta: deltalake.DeltaTable) -> None:

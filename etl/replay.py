@@ -66,7 +66,7 @@ def _projects(settings: Settings, lake: Lake) -> list[str]:
 def _replay(
     settings: Settings, lake: Lake, project_id: str, since: date | None, dry_run: bool, progress: Progress
 ) -> Replay:
-    with lake.lock(f"sweep-{project_id}"):
+    with lake.writing(), lake.lock(f"sweep-{project_id}"):
         lake.clean_up(project_id)
         rewrite.mend(lake)
         staging = Staging(settings.memory, str(lake.spill(project_id)))

@@ -19,6 +19,7 @@ from etl.errors import UsageError
 SECRETS = ("token", "password", "sk", "security_token", "pseudonym_key")
 SHORTEST_KEY = 16
 CONTRACTS = ("evolve", "warn", "strict")
+FROM_ZERO = ("max_sweep_age_minutes", "wait_seconds")
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)? *[KMGT]i?B")
 DEFAULT_FILE = Path("demeter.toml")
 
@@ -67,6 +68,8 @@ class Settings:
     contract: str = "evolve"
     quarantine_rows: int = 0
     quarantine_share: float = 1.0
+    max_sweep_age_minutes: float = 0.0
+    wait_seconds: float = 0.0
     allow_http: bool = False
     token: str = ""
     password: str = ""
@@ -215,14 +218,14 @@ def _secret_in(path: str, variable: str) -> str:
 
 
 def _converted(value: Any, kind: type, name: str, source: str) -> Any:
-    """The value as the setting's type; whole text for text, positive for numbers."""
+    """The value as the setting's type; whole text for text, positive for most numbers."""
     try:
         if kind is bool:
             return _boolean(value)
         if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
             raise ValueError
         converted = kind(value)
-        if kind in (int, float) and not (converted > 0 and math.isfinite(converted)):
+        if kind in (int, float) and not (math.isfinite(converted) and _is_enough(converted, name)):
             raise ValueError
         if kind is int and isinstance(value, float) and not value.is_integer():
             raise ValueError
@@ -235,10 +238,17 @@ def _converted(value: Any, kind: type, name: str, source: str) -> Any:
         wanted = {bool: "true or false", str: "text"}.get(kind, "a number above 0")
         if name == "contract":
             wanted = f"one of {', '.join(CONTRACTS)}"
+        if name in FROM_ZERO:
+            wanted = "0 or a number above it"
         if name == "memory":
             wanted = "a size like 1GB"
         raise UsageError(f"{source} sets {name} to {shown} is not {wanted}") from None
     return converted
+
+
+def _is_enough(number: float, name: str) -> bool:
+    """Whether a number is large enough for the setting."""
+    return number > 0 or (number == 0 and name in FROM_ZERO)
 
 
 def _boolean(value: Any) -> bool:

@@ -62,8 +62,9 @@ def sweep(
     """
     lake = lake or Lake(settings.lake)
     found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
-    views.refresh(lake)
-    lake.keep_house()
+    with lake.writing():
+        views.refresh(lake)
+        lake.keep_house()
     return found
 
 
@@ -79,7 +80,7 @@ def list_and_commit(
     """The sweep itself, without the upkeep of the lake; it says whether it is complete."""
     check(settings)
     lake.create()
-    with lake.lock(f"sweep-{settings.project_id}"):
+    with lake.writing(), lake.lock(f"sweep-{settings.project_id}", seconds=settings.wait_seconds):
         lake.clean_up(settings.project_id)
         rewrite.mend(lake)
         return _Run(settings, scope, client or Client(settings), lake, progress).run(resume)

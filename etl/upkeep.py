@@ -17,7 +17,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import deltalake
-from deltalake.exceptions import DeltaError
 
 from etl import marts, rewrite, views
 from etl.dictionary import TABLES
@@ -75,18 +74,11 @@ def maintain(
         )
     chores = _Chores(settings, lake, not dry_run)
     found = []
-    try:
-        with nullcontext() if dry_run else lake.lock("maintain"):
-            # What needs no space comes first: it makes room for the rest.
-            for number, chore in enumerate(chores.all(), start=1):
-                found.append(chore())
-                progress(number, len(chores.all()))
-    except (OSError, DeltaError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
-        raise UsageError(
-            f"the lake {lake.path} cannot be maintained: {reason}; nothing is lost: mend that, then run "
-            "`demeter maintain` again"
-        ) from None
+    with lake.writing(), nullcontext() if dry_run else lake.lock("maintain"):
+        # What needs no space comes first: it makes room for the rest.
+        for number, chore in enumerate(chores.all(), start=1):
+            found.append(chore())
+            progress(number, len(chores.all()))
     return found
 
 

@@ -159,14 +159,26 @@ def test_every_variable_of_the_environment_is_read(page: Path) -> None:
 @by_my_name
 def test_every_option_named_alone_exists(page: Path) -> None:
     named = {span.partition(" ")[0].partition("=")[0] for span in spans(page) if span.startswith("-")}
-    of_others = {"--apparent-size", "--require-hashes"}
+    of_others = {"--apparent-size", "--exclude", "--require-hashes"}
     assert named - of_others <= OPTIONS
 
 
-@by_my_name
+@pytest.mark.parametrize(
+    "page", [*MINE, ROOT / "docs/threats.md", ROOT / "docs/torture.md"], ids=lambda page: page.name
+)
 def test_every_file_of_the_repository_that_is_named_exists(page: Path) -> None:
-    named = [span for span in spans(page) if re.match(r"(etl|sql|docs|tests|requirements)/", span)]
+    named = [span for span in spans(page) if re.match(r"(etl|sql|docs|tests|bench|requirements)/", span)]
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_threat_has_a_place_where_it_is_met_and_a_test_that_shows_it() -> None:
+    page = ROOT / "docs/threats.md"
+    bare = [
+        row[1]
+        for row in rows(page, "## Ways in")
+        if not re.match(r"etl/\w+\.py", row[3]) or not re.search(r"tests/test_\w+\.py", row[4])
+    ]
+    assert bare == []
 
 
 @by_my_name

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import Row, flattened, page_of
+from support import flattened, page_of
 
-from etl import columns
-from etl.dictionary import kept, maps
-
-FULL = json.loads((Path(__file__).with_name("golden") / "full" / "page.json").read_bytes())["instances"][0]
-
+from bench.kept import PLACES, Change, changed, missing
 
 # The documents are a full one with anything put anywhere.
 
@@ -37,185 +26,16 @@ ANYTHING = st.recursive(
     ),
     max_leaves=5,
 )
-LIST = "spec.extend_storage"
-# Of the columns that have the same field, the first: that of `instances`.
-FIELDS = {leaf.pointer[1:].replace("/", "."): leaf for leaf in reversed(columns.leaves())}
-ITEM_FIELDS = {leaf.pointer[1:].replace("/", "."): leaf for leaf in columns.item_leaves(LIST)}
-KINDS_OF_MAPS = {each.field: (each.owner_kind, each.name) for each in maps()}
-MAPS = {
-    path: KINDS_OF_MAPS[path.removeprefix("queuing_info.")]
-    if path not in KINDS_OF_MAPS
-    else KINDS_OF_MAPS[path]
-    for path in columns.map_paths()
-}
-OBJECTS = [path for path in columns.document_form().objects if path]
-PLACES = sorted(
-    {*FIELDS, *MAPS, *OBJECTS, LIST, f"{LIST}.0", *(f"{LIST}.1.{path}" for path in ITEM_FIELDS)} - {"id"}
-)
-
-
 # What is put where: in the place of the value that is there, or beside what its object has.
 CHANGES = st.lists(
     st.tuples(st.sampled_from(PLACES), st.none() | st.text(max_size=4), ANYTHING), min_size=1, max_size=5
 )
 
 
-def changed(changes: list[tuple[str, str | None, Any]]) -> Row:
-    """A full document with these changes."""
-    full: Row = copy.deepcopy(FULL)
-    for place, beside, value in changes:
-        put(full, place.split("."), beside, value)
-    return full
-
-
-def put(holder: Any, path: list[str], beside: str | None, value: Any) -> None:
-    """Replace the value at a path, or add a key to the object there; nothing where no path leads."""
-    first, *rest = path
-    name: Any = int(first) if isinstance(holder, list) and first.isdecimal() else first
-    if isinstance(holder, list) and not (isinstance(name, int) and name < len(holder)):
-        return
-    if not isinstance(holder, dict | list):
-        return
-    if rest:
-        if isinstance(holder, dict):
-            holder.setdefault(name, {})
-        put(holder[name], rest, beside, value)
-    elif beside is not None and isinstance(holder, dict) and isinstance(holder.get(name), dict):
-        holder[name][beside] = value
-    else:
-        holder[name] = value
-
-
-@dataclass
-class Kept:
-    """What the tables have of one document."""
-
-    rows: dict[str, list[Row]]
-
-    def has_aside(self, path: str, value: Any) -> bool:
-        """Whether the value is in quarantine, as it came."""
-        return any(
-            row["field"] == path and same(json.loads(row["document"]), value)
-            for row in self.rows["quarantine"]
-        )
-
-    def has_extra(self, path: str, value: Any) -> bool:
-        return any(
-            row["path"] == path and same(json.loads(row["value"]), value) for row in self.rows["extras"]
-        )
-
-    def has_cell(self, leaf: columns.Leaf, value: Any, volume: int) -> bool:
-        """Whether the column of the field has the value."""
-        return any(
-            says(row[leaf.column.name], leaf.column.type, value)
-            for row in self.rows[leaf.table.name]
-            if row.get("volume", volume) == volume
-        )
-
-    def has_attribute(self, kind: tuple[str, str], key: str, value: Any) -> bool:
-        return any(
-            (row["owner_kind"], row["map"], row["key"]) == (*kind, key) and says(row["value"], "text", value)
-            for row in self.rows["attributes"]
-        )
-
-
-def same(one: Any, other: Any) -> bool:
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True) or (
-        isinstance(one, float) and one == other
-    )
-
-
-def parsed(text: str) -> Any:
-    """What a text is in JSON; the text itself where it is none."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def says(cell: Any, kind: str, value: Any) -> bool:
-    """Whether a cell of a kind of column says what a JSON value says."""
-    if cell is None:
-        return False
-    if kind == "text":
-        return cell == value if isinstance(value, str) else same(parsed(cell), value)
-    if kind == "boolean":
-        return bool(cell) is (
-            value if isinstance(value, bool) else {"true": True, "false": False}[value.lower()]
-        )
-    if kind == "timestamp_ms":
-        return round(cell.timestamp() * 1000) == int(float(value))
-    if kind == "list":
-        texts = [each for each in value if isinstance(each, str)]
-        return all(each in cell for each in texts)
-    if kind == "bytes":
-        return isinstance(value, str)
-    return bool(cell == int(value if isinstance(value, int) else str(value).partition(".")[0]))
-
-
-def lost(value: Any, path: str, kept: Kept) -> Iterator[str]:
-    """The places under an object at a path whose value is kept nowhere."""
-    for key, inner in value.items():
-        place = f"{path}.{key}" if path else key
-        known = "." not in key and place in (*PLACES, "id")
-        if inner in (None, "") or kept.has_aside(place, inner):
-            continue
-        if known and place in FIELDS:
-            if inner != [] and not kept.has_cell(FIELDS[place], inner, 0):
-                yield place
-        elif known and place in MAPS and isinstance(inner, dict):
-            for name, each in inner.items():
-                aside = kept.has_aside(f"{place}.{name}", each)
-                if each not in (None, "") and not aside and not kept.has_attribute(MAPS[place], name, each):
-                    yield f"{place} {name}"
-        elif known and place == LIST and isinstance(inner, list):
-            yield from lost_items(inner, kept)
-        elif known and place in OBJECTS and isinstance(inner, dict):
-            yield from lost(inner, place, kept)
-        elif known or not kept.has_extra(joined(path, key), inner):
-            yield place
-
-
-def lost_items(items: list[Any], kept: Kept) -> Iterator[str]:
-    for position, item in enumerate(items):
-        if item in (None, "") or kept.has_aside(f"{LIST}.{position}", item):
-            continue
-        yield from lost_in_item(item, "", position, kept)
-
-
-def lost_in_item(value: Row, path: str, position: int, kept: Kept) -> Iterator[str]:
-    for key, inner in value.items():
-        inside = f"{path}.{key}" if path else key
-        place = f"{LIST}.{position}.{inside}"
-        if inner in (None, "") or kept.has_aside(place, inner):
-            continue
-        if "." not in key and inside == "location" and isinstance(inner, dict):
-            yield from lost_in_item(inner, inside, position, kept)
-        elif "." not in key and inside in ITEM_FIELDS:
-            if inner != [] and not kept.has_cell(ITEM_FIELDS[inside], inner, position + 1):
-                yield place
-        elif not kept.has_extra(joined(f"{LIST}.{position}{'.' + path if path else ''}", key), inner):
-            yield place
-
-
-def joined(path: str, key: str) -> str:
-    """The path of an unknown key: quoted where it could be taken for several."""
-    shown = key if key and "." not in key and '"' not in key else json.dumps(key, ensure_ascii=False)
-    return f"{path}.{shown}" if path else shown
-
-
 @settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(CHANGES, min_size=15, max_size=15))
-def test_whatever_a_document_says_is_kept_somewhere(changes: list[list[tuple[str, str | None, Any]]]) -> None:
+def test_whatever_a_document_says_is_kept_somewhere(changes: list[list[Change]]) -> None:
     sent = [{**changed(each), "id": f"DE-{number}"} for number, each in enumerate(changes)]
     found = flattened(page_of(*sent))
-    owners = {row["document_id"]: row["instance_id"] for row in found["instances"]}
-    assert sorted(owners.values()) == sorted(each["id"] for each in sent)
-    missing = []
-    for each in sent:
-        mine = {
-            table.name: [row for row in found[table.name] if owners[row["document_id"]] == each["id"]]
-            for table in kept()
-        }
-        missing += lost(each, "", Kept(mine))
-    assert missing == []
+    assert sorted(row["instance_id"] for row in found["instances"]) == sorted(each["id"] for each in sent)
+    assert missing(sent, found) == []

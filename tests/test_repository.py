@@ -21,7 +21,7 @@ EXTRAS = [
     for lines in PYPROJECT["project"].get("optional-dependencies", {}).values()
     for line in lines
 ]
-LOCKS = ["runtime", "aksk", "dev", "duckdb15", "lowest"]
+LOCKS = ["runtime", "aksk", "dev", "duckdb15", "fuzz", "lowest"]
 
 
 def locked(name: str) -> dict[str, set[str]]:

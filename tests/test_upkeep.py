@@ -304,8 +304,8 @@ def test_a_disk_that_is_full_at_any_step_is_told_in_one_line_and_loses_nothing(
             found = maintain(lake)
         assert found.exit_code == 2
         assert found.stderr == (
-            f"demeter: the lake {lake.path} cannot be maintained: No space left on device; nothing is lost: "
-            "mend that, then run `demeter maintain` again\n"
+            f"demeter: the lake {lake.path} cannot be written: No space left on device; nothing is lost: "
+            "mend that, then run this again\n"
         )
         assert contents(lake) == before
     assert maintain(lake).exit_code == 0
@@ -342,7 +342,7 @@ def test_a_full_disk_loses_nothing_and_old_raw_pages_make_room(lake: Lake, small
     kept_back = directory.rename(small_disk / "pages")
     full = maintain(moved)
     assert full.exit_code == 2
-    assert "cannot be maintained" in full.stderr
+    assert "cannot be written" in full.stderr
     assert len(full.stderr.splitlines()) == 1
     assert contents(moved) == before
     kept_back.rename(directory)

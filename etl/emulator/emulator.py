@@ -179,6 +179,10 @@ class Emulator:
         sources = [listing.source for listing in self._service.listings.values()]
         return [secret for source in sources for secret in source.planted_secrets]
 
+    def documents_of(self, project_id: str) -> list[bytes]:
+        """The documents of a project now, in no particular order."""
+        return self._service.documents(project_id)
+
     @property
     def documents(self) -> list[bytes]:
         """The documents of the first project now, in no particular order."""
