@@ -7,7 +7,7 @@ import os
 import select
 import shlex
 import signal
-import subprocess  # nosec B404 -- for the one command below
+import subprocess  # nosec B404
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -123,7 +123,8 @@ def output_of(command: str, timeout_seconds: float) -> str:
 def _run(words: list[str], timeout_seconds: float) -> tuple[bytes, int]:
     """The first bytes that a program prints, and its exit status; TimeoutExpired when it is late."""
     ends = time.monotonic() + timeout_seconds
-    with subprocess.Popen(  # noqa: S603  # nosec B603 -- the user's own command, and no shell
+    # The user's own command, and no shell.
+    with subprocess.Popen(  # noqa: S603  # nosec B603
         words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
