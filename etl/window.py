@@ -42,6 +42,7 @@ inner join lives using (project_id, instance_id)
 # Two sightings that follow each other, or two at which it was there, with more between them than the reach
 # of their days; or one with nothing after it, not even that it left, or only that it could not be read. And
 # all that the days between rest on.
+# DuckDB 1.5 takes no name of a window twice in one statement.
 _LONG_PAIRS = f"""
 create or replace temp table long_pairs as
 with present as (
@@ -57,12 +58,12 @@ paired as (
     window life as (partition by project_id, instance_id order by observed_at, sweep_id)
     union
     select *,
-        lag(observed_date) over life as before_date,
-        lag(observed_at) over life as before_at,
-        lag(sweep_id) over life as before_sweep_id
+        lag(observed_date) over stay as before_date,
+        lag(observed_at) over stay as before_at,
+        lag(sweep_id) over stay as before_sweep_id
     from present
     where is_there
-    window life as (partition by project_id, instance_id order by observed_at, sweep_id)
+    window stay as (partition by project_id, instance_id order by observed_at, sweep_id)
 ),
 latest as (
     select project_id, instance_id, max_by(sweep_id, (observed_at, sweep_id)) as sweep_id,
