@@ -53,10 +53,12 @@ def _statements(lake: Lake, since: date | None, versions: Mapping[str, int]) -> 
         recent = f"({_committed(lake, table.name, versions, since)})"
         yield f"create view {table.name} as {_LIVE.format(history=recent, keys=', '.join(table.keys))}"
     built = marts.published(lake)
-    for name, version in built.versions.items() if built else ():
+    # An earlier demeter may have stored what is worked out from others now: those until the next build.
+    known = built.versions if built else {}
+    for name, version in known.items():
         yield f"create view {name} as select * from {marts.relation(lake, name, version)}"
-    for name, sources in marts.DERIVED.items() if built else ():
-        if built and set(sources) <= set(built.versions):
+    for name, sources in marts.DERIVED.items():
+        if name not in known and set(sources) <= set(known):
             yield f"create view {name} as {sqlfiles.text('marts', name)}"
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from etl import views
@@ -11,7 +14,7 @@ from etl.build import build
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.errors import UsageError
 from etl.lake import Lake
-from etl.marts import SEEN, published
+from etl.marts import SEEN, publish, published, write
 from etl.scope import Scope
 from etl.settings import Settings
 from etl.sweep import sweep
@@ -50,6 +53,23 @@ def test_every_mart_can_be_read_after_a_single_sweep(tmp_path: Path) -> None:
         counts = {name: connection.execute(f"select count(*) from {name}").fetchall() for name in SEEN}
     assert counts["usage_daily"] == [(0,)]
     assert set(counts) == set(SEEN)
+
+
+def test_a_mart_that_an_earlier_version_stored_is_read_until_the_next_build(
+    built: tuple[Lake, Settings], tmp_path: Path
+) -> None:
+    source, settings = built
+    lake = Lake(shutil.copytree(source.path, tmp_path / "lake"))
+    before = published(lake)
+    assert before is not None
+    stored = write(lake, "sessions", pa.table({"instance_id": ["DE-of-before"]}))
+    publish(lake, replace(before, fingerprint="of before", versions={**before.versions, "sessions": stored}))
+    with views.connect(lake) as connection:
+        assert connection.execute("select instance_id from sessions").fetchall() == [("DE-of-before",)]
+    build(settings, lake)
+    with views.connect(lake) as connection, views.connect(source) as other:
+        count = "select count(*) from sessions"
+        assert connection.execute(count).fetchall() == other.execute(count).fetchall()
 
 
 def test_nothing_is_built_again_while_nothing_has_changed(built: tuple[Lake, Settings]) -> None:

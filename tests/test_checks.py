@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,3 +43,15 @@ def test_a_history_without_its_beginning_is_found(own_lake: Lake) -> None:
     first = pc.min(rows(own_lake, "instances")["observed_at"]).as_py()
     own_lake.delta("instances").delete(f"observed_at = '{first.isoformat()}' and instance_id = 'DE-1'")
     assert statuses(own_lake)["histories_follow_on"] == "warn"
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0, "ok"), (59, "ok"), (61, "warn"), (-61, "warn")])
+def test_a_countdown_that_leads_elsewhere_tells_of_another_clock(
+    seconds: int, status: str, own_lake: Lake
+) -> None:
+    [row] = rows(own_lake, "instances").slice(0, 1).to_pylist()
+    observed = row["observed_at"]
+    counted = {"auto_stop_remaining_seconds": 600, "stop_at": observed + timedelta(seconds=600 + seconds)}
+    told = row | counted | {"instance_id": "DE-told", "status": "RUNNING", "change": "new"}
+    own_lake.append("instances", pa.Table.from_pylist([told], schema=rows(own_lake, "instances").schema))
+    assert statuses(own_lake)["clocks_agree"] == status
