@@ -6,6 +6,8 @@
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
+# So that no run has to, which matters where Python is told to write none.
+export UV_COMPILE_BYTECODE := 1
 
 PROBE := import sys; sys.version_info >= (3, 11) or sys.exit(1); print(sys.executable)
 # Each candidate is run, for a shim may stand on the PATH for a version that it then refuses.
@@ -124,6 +126,7 @@ $(ENVIRONMENTS): pyproject.toml .uv/ready
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)
 	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
+	@$(@D)/bin/python -m compileall -q etl
 	@touch $@
 
 # What it builds from source is built with what the lock holds.

@@ -24,6 +24,14 @@ LAKE_WRITERS = ("demo", "replay", "forget", "maintain")
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+class _WithoutPandas:
+    """Finds no pandas: Arrow imports it, if it is there, for its first array, and takes half a second."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("no command needs pandas", name=name)
+
+
 class Commands(click.Group):
     """A group whose errors are one line with what to do next, and whose exit status tells their kind."""
 
@@ -69,6 +77,7 @@ def main(
     demeter report      answers from the lake
     """
     ctx.obj = {"file": settings_file, "lake": lake}
+    sys.meta_path.insert(0, _WithoutPandas())
     if ctx.invoked_subcommand in LAKE_WRITERS:
         from etl.lake import private
 

@@ -1,10 +1,10 @@
-"""Read slices of a listing side by side: fetch, land and stage each page as it comes."""
+"""Read slices of a listing side by side: fetch and land each page as it comes, and stage it meanwhile."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +38,8 @@ class Reader:
         self.observed_to: datetime | None = None
         self._batch: list[raw.RawPage] = []
         self._batch_bytes = 0
+        self._staged: Future[None] = Future()
+        self._staged.set_result(None)
         self._rows = 0
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -50,12 +52,14 @@ class Reader:
         first = len(self.slices)
         self.slices += [(each, Outcome()) for each in filters]
         workers = min(self.client.settings.concurrency, len(filters))
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(1) as self._stager, ThreadPoolExecutor(workers) as pool:
             jobs = [pool.submit(self._list, first + number, before) for number in range(len(filters))]
+            wait(jobs)
+            self._stage()
+            self._staged.result()
         outcomes = [outcome for _, outcome in self.slices[first:]]
         for job, outcome in zip(jobs, outcomes, strict=True):
             self._note_error(job, outcome)
-        self._stage()
         return outcomes
 
     def count(self, text: str) -> tuple[int, datetime] | None:
@@ -132,8 +136,9 @@ class Reader:
                 self._stage()
 
     def _stage(self) -> None:
-        if self._batch:
-            self.staging.add(self._batch)
+        """Have the batch flattened while the next one is fetched; wait for the one before."""
+        self._staged.result()
+        self._staged = self._stager.submit(self.staging.add, self._batch)
         self._batch, self._batch_bytes = [], 0
 
     def _landed(self, before: Path, number: int) -> Iterator[Page]:
