@@ -148,6 +148,8 @@ class Staging:
             self.connection.execute(statement)
         for path in columns.LISTS:
             self._add_items(path)
+        for name in _passing():
+            self.connection.execute(f"drop table if exists {name}")
 
     def clear(self) -> None:
         """Forget the pages that were added."""
@@ -213,6 +215,12 @@ def _seen_table(table: Table) -> str:
         f"create table seen_{table.name} (document_id bigint, part_id bigint, item bigint, "
         f"{', '.join(fields)})"
     )
+
+
+def _passing() -> list[str]:
+    """The relations of a batch of pages that nobody needs after it."""
+    parts = [f"{kind}_{part}" for kind in ("part", "typed") for part in columns.PARTS]
+    return ["shaped", "typed", *parts, "items", "typed_items", "unlike"]
 
 
 def _from_parts(part: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ from etl.page import BadPage, Page, read_page
 from etl.pseudonyms import hide_persons
 from etl.transport import TooLarge
 
-BATCH_BYTES = 8_000_000
+BATCH_BYTES = 4_000_000
 
 Progress = Callable[[int, int], None]
 
