@@ -85,6 +85,8 @@ class Lake:
             raise UsageError(f"the lake {self.path} is a file: give a directory with DEMETER_LAKE")
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # What spills makes a directory in it, but none above that.
+            self.spill("").mkdir(exist_ok=True, mode=0o700)
             self._check_version()
             for each in TABLES:
                 if not deltalake.DeltaTable.is_deltatable(str(self.location(each.name))):
