@@ -19,7 +19,7 @@ from etl.changes import Observer, changes, count, load_last
 from etl.client import Client
 from etl.contract import Breach, breaches
 from etl.dictionary import table
-from etl.errors import DemeterError
+from etl.errors import DemeterError, ServiceUnavailable
 from etl.flatten import Staging
 from etl.lake import Lake, schema
 from etl.listing import Outcome
@@ -137,10 +137,10 @@ class _Run:
         # Pages of an earlier sweep may hold instances that the total of now does not count.
         total = reader.count(self.scope.text) if splits and before is None else None
         outcomes = reader.read(filters, before)
-        refused = isinstance(reader.error, BadRequest)
+        refused = isinstance(reader.error, (BadRequest, ServiceUnavailable))
         if splits and (refused or (reader.error is None and not self._accounts_for(total))):
             # An instance may have moved between two statuses, or the service may not know a status
-            # as a filter: one walk over all of them settles it.
+            # as a filter, or fail over it: one walk over all of them settles it.
             reader.error = None
             outcomes = reader.read([self.scope.text])
         return min(outcomes, key=lambda outcome: VERDICTS.index(outcome.verdict))
