@@ -71,7 +71,7 @@ def _noted(lake: Lake) -> Person | None:
 def _erase(settings: Settings, lake: Lake, person: Person) -> None:
     """Erase a person from every file, and take the note away."""
     _erase_raw(lake, person)
-    with lake.lock("house", wait=True):
+    with rewrite.at_once(lake):
         for each in TABLES:
             _erase_table(lake, each, person)
     _erase_exports(lake, person)
