@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -21,6 +22,7 @@ from etl.marts import DAILY, DERIVED, PARTITIONED, SHARED, STEPS, WHOLE, WITNESS
 from etl.partitions import Files, at_one_moment, take_stock
 from etl.reach import DAY_US, Reach, windows
 from etl.settings import Settings
+from etl.stages import note, stage
 
 # What DuckDB calls otherwise than the SQL that it shares with Spark.
 MACROS = "create or replace macro unix_micros(instant) as epoch_us(instant)"
@@ -50,24 +52,38 @@ def build(
     They are the same as if all days had been worked out, which is what `full` does.
     """
     lake.check()
+    with stage("build") as now:
+        built = _build(settings, lake, full, progress)
+        now.found |= {"day_count": built.day_count, "built_day_count": len(built.days)}
+    return built
+
+
+def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Built:
+    build_id = uuid4().hex
+    note(build_id=build_id)
     with lake.writing(), lake.lock("build", wait=True), duckdb.connect() as connection:
         _take_prices(settings, lake)
         fingerprint, published = _fingerprint(settings), marts.published(lake)
         known = published if published and published.fingerprint == fingerprint and not full else None
-        files, calendar, reach = prepare(connection, settings, lake, known)
-        before = dict(connection.execute("from known_fingerprints").fetchall())
-        chosen, now = _choose(connection, lake, files, calendar, reach, before)
+        with stage("choose"):
+            files, calendar, reach = prepare(connection, settings, lake, known)
+            before = dict(connection.execute("from known_fingerprints").fetchall())
+            chosen, now = _choose(connection, lake, files, calendar, reach, before)
         gone = sorted(before.keys() - now.keys())
         if known and not chosen and not gone:
             return Built({}, check_data(lake), (), len(now))
-        _work_out(connection, chosen, days.zone(settings.tz), progress)
-        versions, rows = _store(connection, lake, known, [*(day for day, *_ in chosen), *gone])
-        _keep(connection, "fingerprints", _fingerprints(now))
-        publication = Published(fingerprint, settings.tz, versions, memory.keep(connection, lake))
-        marts.publish(lake, publication)
-        memory.forget(lake, publication)
-        findings = check_built(connection)
-    with lake.writing():
+        with stage("work_out"):
+            _work_out(connection, chosen, days.zone(settings.tz), progress)
+        with stage("publish"):
+            versions, rows = _store(connection, lake, known, [*(day for day, *_ in chosen), *gone])
+            _keep(connection, "fingerprints", _fingerprints(now))
+            memory.keep(connection, lake, build_id)
+            publication = Published(fingerprint, settings.tz, versions, build_id)
+            marts.publish(lake, publication)
+            memory.forget(lake, publication)
+        with stage("check"):
+            findings = check_built(connection)
+    with lake.writing(), stage("views"):
         views.refresh(lake)
     return Built(rows, findings, tuple(day for day, *_ in chosen), len(now))
 

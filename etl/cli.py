@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-import traceback
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,7 +17,10 @@ from etl.reporting import report
 from etl.running import build, run, sweep
 from etl.settings import settings_of
 from etl.showcase import demo, emulate
+from etl.stages import note, stage
 from etl.terminal import log_to_stderr, progress_bar
+
+LOG = logging.getLogger("demeter")
 
 # The commands that write nothing but a lake, which is for its owner alone; others see to it themselves.
 LAKE_WRITERS = ("demo", "replay", "forget", "maintain")
@@ -35,13 +38,13 @@ class Commands(click.Group):
         except Exception as error:
             from etl.render import visible
 
-            if ctx.params.get("verbose"):
-                traceback.print_exc()
             # The message may quote the service, and is one line whatever that sent.
             known = isinstance(error, DemeterError)
             said = str(error) if known else f"a defect ({type(error).__name__}: {error}); -v shows where"
-            click.echo(f"demeter: {visible(said)}", err=True)
-            ctx.exit(error.exit_status if isinstance(error, DemeterError) else 1)
+            status = error.exit_status if isinstance(error, DemeterError) else 1
+            note(exit_status=status)
+            LOG.error("%s", visible(said), exc_info=bool(ctx.params.get("verbose")))
+            ctx.exit(status)
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -69,11 +72,13 @@ def main(
     demeter report      answers from the lake
     """
     ctx.obj = {"file": settings_file, "lake": lake}
+    log_to_stderr(verbose, log_format)
+    command = str(ctx.invoked_subcommand)
+    ctx.with_resource(stage(f"demeter {command}", command=command))
     if ctx.invoked_subcommand in LAKE_WRITERS:
         from etl.lake import private
 
         ctx.with_resource(private())
-    log_to_stderr(verbose, log_format)
 
 
 main.add_command(sweep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from etl.flatten import Staging
 from etl.listing import Outcome, RequestRefused, list_all
 from etl.page import BadPage, Page, read_page
 from etl.pseudonyms import hide_persons
+from etl.stages import stage
 from etl.transport import TooLarge
 
 BATCH_BYTES = 8_000_000
@@ -51,7 +53,8 @@ class Reader:
         self.slices += [(each, Outcome()) for each in filters]
         workers = min(self.client.settings.concurrency, len(filters))
         with ThreadPoolExecutor(workers) as pool:
-            jobs = [pool.submit(self._list, first + number, before) for number in range(len(filters))]
+            numbers = range(first, len(self.slices))
+            jobs = [pool.submit(copy_context().run, self._list, number, before) for number in numbers]
         outcomes = [outcome for _, outcome in self.slices[first:]]
         for job, outcome in zip(jobs, outcomes, strict=True):
             self._note_error(job, outcome)
@@ -79,14 +82,18 @@ class Reader:
     def _list(self, number: int, before: Path | None) -> None:
         text, outcome = self.slices[number]
         settings = self.client.settings
-        list_all(
-            lambda offset, limit: self._fetch(text, offset, limit, number),
-            lambda page: self._keep(number, page),
-            outcome,
-            settings.limit,
-            settings.one_answer_rows,
-            self._landed(before, number) if before else (),
-        )
+        with stage("slice", filter=text) as now:
+            try:
+                list_all(
+                    lambda offset, limit: self._fetch(text, offset, limit, number),
+                    lambda page: self._keep(number, page),
+                    outcome,
+                    settings.limit,
+                    settings.one_answer_rows,
+                    self._landed(before, number) if before else (),
+                )
+            finally:
+                now.found |= {"row_count": outcome.row_count, "page_count": outcome.page_count}
 
     def _fetch(self, text: str, offset: int, limit: int, number: int | None) -> Page:
         params: dict[str, str | int] = dict(parse_qsl(text))

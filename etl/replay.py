@@ -15,6 +15,7 @@ from etl.flatten import Staging
 from etl.lake import Lake
 from etl.reflatten import Progress, Reflattening, Replay
 from etl.settings import Settings
+from etl.stages import stage
 
 
 def replay(
@@ -66,7 +67,7 @@ def _projects(settings: Settings, lake: Lake) -> list[str]:
 def _replay(
     settings: Settings, lake: Lake, project_id: str, since: date | None, dry_run: bool, progress: Progress
 ) -> Replay:
-    with lake.writing(), lake.lock(f"sweep-{project_id}"):
+    with stage("replay", project_id=project_id), lake.writing(), lake.lock(f"sweep-{project_id}"):
         lake.clean_up(project_id)
         rewrite.mend(lake)
         staging = Staging(settings.memory, str(lake.spill(project_id)))

@@ -26,6 +26,7 @@ from etl.listing import Outcome
 from etl.reader import Progress, Reader
 from etl.scope import Scope
 from etl.settings import Settings, check_key, check_project, check_url, require
+from etl.stages import note, stage
 from etl.transport import check_transport
 
 log = logging.getLogger("demeter")
@@ -61,10 +62,15 @@ def sweep(
     Raises UsageError before anything is asked for; what goes wrong later is in the sweep's `error`.
     """
     lake = lake or Lake(settings.lake)
-    found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
-    with lake.writing():
-        views.refresh(lake)
-        lake.keep_house()
+    with stage("sweep", scope=scope.text) as now:
+        found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
+        now.found |= {"verdict": found.verdict, **found.counts}
+        now.error = str(found.error or "")
+        with lake.writing():
+            with stage("views"):
+                views.refresh(lake)
+            with stage("house"):
+                lake.keep_house()
     return found
 
 
@@ -107,12 +113,14 @@ class _Run:
         self.began = datetime.now(UTC)
         self.sent, self.again, self.received = _traffic(client)
         self.sweep_id = f"{self.began:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
+        note(project_id=settings.project_id, sweep_id=self.sweep_id)
         self.staging = Staging(settings.memory, str(lake.spill(settings.project_id)))
         self.query = self.staging.connection.execute
 
     def run(self, resume: bool) -> Sweep:
         """List, compare and commit."""
-        load_last(self.staging.connection, self.lake, self.settings.project_id, self.scope.text)
+        with stage("recall"):
+            load_last(self.staging.connection, self.lake, self.settings.project_id, self.scope.text)
         before = self._to_resume() if resume else None
         earlier = raw.read_plan(before) if before else None
         plan = replace(earlier, resumes=earlier.resumes or earlier.sweep_id) if earlier else self._plan()
@@ -120,7 +128,8 @@ class _Run:
         landing = raw.Landing(self.lake.raw(self.settings.project_id) / self.sweep_id, plan)
         reader = Reader(self.client, self.staging, landing, self.progress)
         try:
-            outcome = self._list(reader, plan.slices, before)
+            with stage("list"):
+                outcome = self._list(reader, plan.slices, before)
         finally:
             landing.close()
         return self._commit(reader, outcome, before)
@@ -183,9 +192,10 @@ class _Run:
             self.scope.absence() if complete else "false",
             complete and self.scope.is_whole,
         )
-        rows = changes(self.staging.connection, observer)
-        counts = count(self.staging.connection, rows)
-        found = breaches(self.staging.connection)
+        with stage("compare"):
+            rows = changes(self.staging.connection, observer)
+            counts = count(self.staging.connection, rows)
+            found = breaches(self.staging.connection)
         self._tell_doubts()
         self.staging.connection.close()
         common = {
@@ -195,7 +205,8 @@ class _Run:
         }
         rows["slices"] = _rows("slices", _slice_rows(reader), common)
         row = self._sweep_row(reader, outcome, before, counts)
-        self.lake.commit(self.sweep_id, self.settings.project_id, rows, _rows("sweeps", [row], common))
+        with stage("commit"):
+            self.lake.commit(self.sweep_id, self.settings.project_id, rows, _rows("sweeps", [row], common))
         return Sweep(self.sweep_id, outcome.verdict, outcome.reason, counts, reader.error, found)
 
     def _doubt_the_clock(self, reader: Reader, outcome: Outcome) -> None:
