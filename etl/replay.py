@@ -35,8 +35,9 @@ def replay(
         _replay(settings, lake, project, since, dry_run, progress) for project in _projects(settings, lake)
     ]
     if not dry_run and any(each.changed for each in done):
-        views.refresh(lake)
-        lake.keep_house()
+        with lake.writing():
+            views.refresh(lake)
+            lake.keep_house()
     return done
 
 
