@@ -59,7 +59,7 @@ def told(path: str) -> Iterator[None]:
     finally:
         if run and signals:
             try:
-                _send(run, Lake(path), signals)
+                _send(run, path, signals)
             except ImportError:
                 log.warning(
                     "OpenTelemetry is not told of this run, for the extra is missing: pip install "
@@ -80,7 +80,7 @@ def wanted(environment: Mapping[str, str]) -> Iterator[str]:
             yield signal
 
 
-def _send(run: Stage, lake: Lake, signals: list[str]) -> None:
+def _send(run: Stage, path: str, signals: list[str]) -> None:
     """Send the signals side by side, and warn of each that did not get there in time."""
     from opentelemetry.exporter.otlp.proto.http import metric_exporter, trace_exporter  # noqa: F401
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -91,7 +91,7 @@ def _send(run: Stage, lake: Lake, signals: list[str]) -> None:
     logging.getLogger("opentelemetry").propagate = False
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
     ended_ns = time.time_ns()
-    known = [*_of_lake(lake), *_of_run(run, ended_ns)]
+    known = [*_of_lake(path), *_of_run(run, ended_ns)]
     sends: dict[str, Callable[[_Session], None]] = {
         "TRACES": lambda session: _send_trace(run, ended_ns, resource, session),
         "METRICS": lambda session: _send_metrics(known, resource, session),
@@ -136,7 +136,8 @@ def _attempt(send: Callable[[_Session], None], session: _Session) -> None:
     try:
         send(session)
     except Exception as error:
-        session.outcome = f"check the variables OTEL_* ({type(error).__name__})"
+        if session.outcome == _Session.outcome:
+            session.outcome = f"check the variables OTEL_* ({type(error).__name__})"
 
 
 def _send_trace(run: Stage, ended_ns: int, resource: Resource, session: _Session) -> None:
@@ -186,10 +187,14 @@ def _send_metrics(known: list[Gauge], resource: Resource, session: _Session) -> 
         OTLPMetricExporter(session=session).export(data)
 
 
-def _of_lake(lake: Lake) -> Iterator[Gauge]:
-    """The gauges of the lake, if there is one by now."""
-    if (lake.path / MARKER).is_file():
-        yield from gauges(lake)
+def _of_lake(path: str) -> list[Gauge]:
+    """The gauges of the lake; none where there is no lake, or none that can be read, as the run will say."""
+    try:
+        lake = Lake(path)
+        return list(gauges(lake)) if (lake.path / MARKER).is_file() else []
+    except Exception as error:
+        log.info("the gauges of the lake are not told: %s", error)
+        return []
 
 
 def _of_run(run: Stage, ended_ns: int) -> Iterator[Gauge]:

@@ -207,6 +207,18 @@ def test_a_run_that_fails_is_told_as_such(service: Emulator, collector: Collecto
     assert points(collector)['demeter_run_exit_status{command="run"}'] == 6
 
 
+def test_a_run_whose_lake_cannot_be_read_is_told_without_its_gauges(
+    service: Emulator, collector: Collector, tmp_path: Path
+) -> None:
+    ran(service, tmp_path, "")
+    for path in (tmp_path / "lake" / "tables" / "sweeps").glob("*.parquet"):
+        path.write_bytes(b"PAR1")
+    result = ran(service, tmp_path, collector.url, "build")
+    assert (result.exit_code, one_line(result)) == (2, collector.spans[-1].status.message)
+    assert collector.spans[-1].name == "demeter build"
+    assert points(collector)['demeter_run_exit_status{command="build"}'] == 2
+
+
 def test_the_standard_variables_are_followed(service: Emulator, collector: Collector, tmp_path: Path) -> None:
     others = {
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.url}/v1/traces",
