@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from etl import days, marts, memory, prices, sqlfiles, views, window
 from etl.checks import Finding, check_built, check_data
+from etl.damage import Damaged
 from etl.fingerprints import Day, Fingerprints
 from etl.lake import Lake
 from etl.marts import DAILY, DERIVED, PARTITIONED, SHARED, STEPS, WHOLE, WITNESSED, Published
@@ -23,6 +25,8 @@ from etl.partitions import Files, at_one_moment, take_stock
 from etl.reach import DAY_US, Reach, windows
 from etl.settings import Settings
 from etl.stages import note, stage
+
+log = logging.getLogger("demeter")
 
 # What DuckDB calls otherwise than the SQL that it shares with Spark.
 MACROS = "create or replace macro unix_micros(instant) as epoch_us(instant)"
@@ -53,7 +57,13 @@ def build(
     """
     lake.check()
     with stage("build") as now:
-        built = _build(settings, lake, full, progress)
+        try:
+            built = _build(settings, lake, full, progress)
+        except Damaged as damaged:
+            if full or not damaged.is_derived:
+                raise
+            log.warning("%s; this build does so", damaged)
+            built = _build(settings, lake, True, progress)
         now.found |= {"day_count": built.day_count, "built_day_count": len(built.days)}
     return built
 
@@ -63,8 +73,8 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
     note(build_id=build_id)
     with lake.writing(), lake.lock("build", wait=True), duckdb.connect() as connection:
         _take_prices(settings, lake)
-        fingerprint, published = _fingerprint(settings), marts.published(lake)
-        known = published if published and published.fingerprint == fingerprint and not full else None
+        fingerprint, published = _fingerprint(settings), None if full else marts.published(lake)
+        known = published if published and published.fingerprint == fingerprint else None
         with stage("choose"):
             files, calendar, reach = prepare(connection, settings, lake, known)
             before = dict(connection.execute("from known_fingerprints").fetchall())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -32,7 +34,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _damage_named(ctx):
+                return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
@@ -45,6 +48,23 @@ class Commands(click.Group):
             note(exit_status=status)
             LOG.error("%s", visible(said), exc_info=bool(ctx.params.get("verbose")))
             ctx.exit(status)
+
+
+@contextmanager
+def _damage_named(ctx: click.Context) -> Iterator[None]:
+    """Name the file where a command fails for one of its lake that cannot be read."""
+    try:
+        yield
+    except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError, DemeterError):
+        raise
+    except Exception:
+        from etl import damage
+
+        lake = None
+        with suppress(DemeterError):
+            lake = _lake(ctx.obj)
+        with damage.named(lake.path) if lake else nullcontext():
+            raise
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)

@@ -146,7 +146,10 @@ class Reader:
     def _landed(self, before: Path, number: int) -> Iterator[Page]:
         """The pages that an earlier sweep landed of a slice, landed again for this one."""
         for line in raw.lines(before, number):
-            page = self._read(line["body"].encode(), line["observed_at"])
+            try:
+                page = self._read(line["body"].encode(), line["observed_at"])
+            except BadPage:
+                return
             page = replace(page, repaired=line["repaired"])
             self._keep(number, page)
             yield page

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from etl import damage
 from etl.columns import quoted
 from etl.dictionary import TABLES, table
 from etl.lake import Lake, replace_text, schema
@@ -46,7 +47,7 @@ class Rows:
 def current(lake: Lake) -> Rewrite:
     """What is being rewritten now, if anything."""
     try:
-        return Rewrite(**json.loads(_file(lake).read_text(encoding="utf-8")))
+        return damage.read(lake.path, _file(lake), lambda values: Rewrite(**values))
     except FileNotFoundError:
         return Rewrite()
 

@@ -18,6 +18,7 @@ from etl.auth import check_credentials
 from etl.changes import Observer, changes, count, load_last
 from etl.client import Client
 from etl.contract import Breach, breaches
+from etl.damage import Damaged
 from etl.dictionary import table
 from etl.errors import DemeterError, ServiceUnavailable
 from etl.flatten import Staging
@@ -64,14 +65,26 @@ def sweep(
     lake = lake or Lake(settings.lake)
     with stage("sweep", scope=scope.text) as now:
         found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
+        try:
+            _look_after(lake)
+        except Damaged as damaged:
+            # What is committed stays, and the next build makes the marts again.
+            if damaged.is_derived:
+                log.warning("%s", damaged)
+            else:
+                found = replace(found, error=found.error or damaged)
         now.found |= {"verdict": found.verdict, **found.counts}
         now.error = str(found.error or "")
-        with lake.writing():
-            with stage("views"):
-                views.refresh(lake)
-            with stage("house"):
-                lake.keep_house()
     return found
+
+
+def _look_after(lake: Lake) -> None:
+    """Show readers what was committed, and keep the lake as fast as it is."""
+    with lake.writing():
+        with stage("views"):
+            views.refresh(lake)
+        with stage("house"):
+            lake.keep_house()
 
 
 def list_and_commit(
