@@ -95,6 +95,7 @@ test-all: test-duckdb15 test-lowest test-focus test-examples wheel ## Run what `
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) pyproject.toml --extra aksk -c requirements/runtime.txt -o requirements/aksk.txt
+	$(LOCK) pyproject.toml --extra otel -c requirements/aksk.txt -o requirements/otel.txt
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt

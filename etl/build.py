@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -15,12 +17,16 @@ import pyarrow as pa
 
 from etl import days, marts, memory, prices, sqlfiles, views, window
 from etl.checks import Finding, check_built, check_data
+from etl.damage import Damaged
 from etl.fingerprints import Day, Fingerprints
 from etl.lake import Lake
 from etl.marts import DAILY, DERIVED, PARTITIONED, SHARED, STEPS, WHOLE, WITNESSED, Published
 from etl.partitions import Files, at_one_moment, take_stock
 from etl.reach import DAY_US, Reach, windows
 from etl.settings import Settings
+from etl.stages import note, stage, timed
+
+log = logging.getLogger("demeter")
 
 # What DuckDB calls otherwise than the SQL that it shares with Spark.
 MACROS = "create or replace macro unix_micros(instant) as epoch_us(instant)"
@@ -50,24 +56,44 @@ def build(
     They are the same as if all days had been worked out, which is what `full` does.
     """
     lake.check()
+    with stage("build") as now:
+        try:
+            built = _build(settings, lake, full, progress)
+        except Damaged as damaged:
+            if full or not damaged.is_derived:
+                raise
+            log.warning("%s; this build does so", damaged)
+            built = _build(settings, lake, True, progress)
+        now.found |= {"day_count": built.day_count, "built_day_count": len(built.days)}
+    return built
+
+
+def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Built:
+    build_id = uuid4().hex
+    note(build_id=build_id)
     with lake.writing(), lake.lock("build", wait=True), duckdb.connect() as connection:
         _take_prices(settings, lake)
-        fingerprint, published = _fingerprint(settings), marts.published(lake)
-        known = published if published and published.fingerprint == fingerprint and not full else None
-        files, calendar, reach = prepare(connection, settings, lake, known)
-        before = dict(connection.execute("from known_fingerprints").fetchall())
-        chosen, now = _choose(connection, lake, files, calendar, reach, before)
+        fingerprint, published = _fingerprint(settings), None if full else marts.published(lake)
+        known = published if published and published.fingerprint == fingerprint else None
+        with stage("choose"):
+            files, calendar, reach = prepare(connection, settings, lake, known)
+            before = dict(connection.execute("from known_fingerprints").fetchall())
+            chosen, now = _choose(connection, lake, files, calendar, reach, before)
         gone = sorted(before.keys() - now.keys())
         if known and not chosen and not gone:
             return Built({}, check_data(lake), (), len(now))
-        _work_out(connection, chosen, days.zone(settings.tz), progress)
-        versions, rows = _store(connection, lake, known, [*(day for day, *_ in chosen), *gone])
-        _keep(connection, "fingerprints", _fingerprints(now))
-        publication = Published(fingerprint, settings.tz, versions, memory.keep(connection, lake))
-        marts.publish(lake, publication)
-        memory.forget(lake, publication)
-        findings = check_built(connection)
-    with lake.writing():
+        with stage("work_out"):
+            _work_out(connection, chosen, days.zone(settings.tz), progress)
+        with stage("publish"):
+            versions, rows = _store(connection, lake, known, [*(day for day, *_ in chosen), *gone])
+            _keep(connection, "fingerprints", _fingerprints(now))
+            memory.keep(connection, lake, build_id)
+            publication = Published(fingerprint, settings.tz, versions, build_id)
+            marts.publish(lake, publication)
+            memory.forget(lake, publication)
+        with stage("check"):
+            findings = check_built(connection)
+    with lake.writing(), stage("views"):
         views.refresh(lake)
     return Built(rows, findings, tuple(day for day, *_ in chosen), len(now))
 
@@ -209,7 +235,8 @@ def _work_out(
 
 def run_step(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Work out one relation of sql/marts from those before it."""
-    connection.execute(f"create or replace temp table {name} as {sqlfiles.text('marts', name)}")
+    with timed(name):
+        connection.execute(f"create or replace temp table {name} as {sqlfiles.text('marts', name)}")
 
 
 def _store(

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from etl import marts, sqlfiles, sweep, views
+from etl import damage, marts, sqlfiles, sweep, views
 from etl.client import Client
 from etl.errors import DemeterError, Refused
 from etl.lake import Lake
@@ -52,12 +52,23 @@ def check_all(settings: Settings, lake: Lake) -> Iterator[Finding]:
     yield _tried("source", "Does the service answer?", lambda: _ask(settings, pages))
     yield from (_clock(page, datetime.now(UTC)) for page in pages)
     yield _space(lake)
-    found = _tried("lake", "Is there a lake that can be read?", lake.check)
+    found = _tried("lake", "Is there a lake that can be read?", lambda: _open(lake))
     yield found
     if found.status == "ok":
-        yield _freshness(settings, lake, datetime.now(UTC))
-        yield _view_file(lake)
-        yield from check_data(lake)
+        try:
+            with damage.named(lake.path):
+                yield _freshness(settings, lake, datetime.now(UTC))
+                yield _view_file(lake)
+                yield from check_data(lake)
+        except damage.Damaged as damaged:
+            yield Finding("files", "fail", "Can the files of the lake be read?", str(damaged))
+
+
+def _open(lake: Lake) -> None:
+    """Raise UsageError unless the lake is one whose tables can be opened."""
+    lake.check()
+    with damage.named(lake.path):
+        views.connect(lake).close()
 
 
 def _tried(name: str, question: str, attempt: Callable[[], str | None]) -> Finding:
@@ -181,12 +192,12 @@ def _judged(connection: duckdb.DuckDBPyConnection, name: str, built: bool) -> Fi
         raise DemeterError(f"the check {name} has no severity")
     try:
         result = connection.execute(text)
+        rows = result.fetchall()
     except duckdb.CatalogException:
         if built:
             raise
         return Finding(name, "ok", question, "not built yet")
     columns = [column[0] for column in result.description or ()]
-    rows = result.fetchall()
     if not rows:
         return Finding(name, "ok", question)
     return Finding(name, severity.group(1), question, f"{len(rows)} rows, {_example(columns, rows[0])}")

@@ -23,6 +23,7 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
+from etl import damage
 from etl.columns import quoted
 from etl.dictionary import TABLES, Table, all_columns, table
 from etl.errors import LakeBusy, UsageError
@@ -116,6 +117,7 @@ class Lake:
     def delta(self, name: str) -> deltalake.DeltaTable:
         """The table as of now."""
         if name not in self._tables:
+            damage.check_log(self.path, self.location(name))
             self._tables[name] = deltalake.DeltaTable(str(self.location(name)))
         else:
             self._tables[name].update_incremental()
@@ -211,7 +213,8 @@ class Lake:
     def writing(self) -> Iterator[None]:
         """Raise UsageError, which says what to mend, where the disk refuses what is done inside."""
         try:
-            yield
+            with damage.named(self.path):
+                yield
         except DISK_ERRORS as error:
             reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
             raise UsageError(
@@ -249,6 +252,7 @@ class Lake:
         return False
 
     def _delta_at(self, name: str, version: int) -> deltalake.DeltaTable:
+        damage.check_log(self.path, self.location(name))
         return deltalake.DeltaTable(str(self.location(name)), version=version)
 
     def _marker(self, project_id: str) -> Path:
@@ -273,10 +277,7 @@ class Lake:
         marker = self.path / MARKER
         if not marker.exists():
             return
-        try:
-            version = int(json.loads(marker.read_text(encoding="utf-8"))["version"])
-        except (ValueError, KeyError, TypeError):
-            raise UsageError(f"{marker} is not readable: restore it, or give another lake") from None
+        version = damage.read(self.path, marker, lambda values: int(values["version"]))
         if version > VERSION:
             raise UsageError(
                 f"the lake {self.path} is of version {version} and this demeter knows {VERSION}: "

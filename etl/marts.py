@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import deltalake
 import pyarrow as pa
 
+from etl import damage
 from etl.columns import quoted
 from etl.errors import UsageError
 from etl.lake import WRITER, Lake, checkpoint, crowded, merge, replace_text
@@ -79,15 +80,15 @@ class Published:
 
 def published(lake: Lake) -> Published | None:
     """What is published now; None before the first build."""
-    path = directory(lake) / CURRENT
-    if not path.exists():
+    try:
+        return damage.read(lake.path, directory(lake) / CURRENT, lambda values: Published(**values))
+    except FileNotFoundError:
         return None
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return Published(**values)
 
 
 def relation(lake: Lake, name: str, version: int) -> str:
     """SQL that reads a mart as it was published."""
+    damage.check_log(lake.path, directory(lake) / name)
     delta = deltalake.DeltaTable(_location(lake, name), version=version)
     files = sorted(unquote(uri) for uri in delta.file_uris())
     fields = delta.schema().fields
@@ -138,9 +139,8 @@ def _to_merge(lake: Lake, name: str, version: int) -> list[str]:
 def write(lake: Lake, name: str, rows: pa.Table) -> int:
     """Replace a mart's rows and return the version that this makes; nobody sees it yet."""
     location, partitions = _location(lake, name), [DAY] if name in PARTITIONED else []
-    exists = deltalake.DeltaTable.is_deltatable(location)
-    if exists and deltalake.DeltaTable(location).metadata().partition_columns != partitions:
-        shutil.rmtree(location)  # Of an older layout, which nothing can turn into this one.
+    if _columns_of_partitions(lake, name) not in (None, partitions):
+        shutil.rmtree(location)  # Damaged, or of an older layout: nothing can turn it into this one.
     deltalake.write_deltalake(
         location,
         rows,
@@ -150,6 +150,18 @@ def write(lake: Lake, name: str, rows: pa.Table) -> int:
         writer_properties=WRITER,
     )
     return deltalake.DeltaTable(location).version()
+
+
+def _columns_of_partitions(lake: Lake, name: str) -> list[str] | None:
+    """The columns that a mart is kept by; None where it is not there, and an odd one where it is damaged."""
+    location = _location(lake, name)
+    try:
+        damage.check_log(lake.path, Path(location))
+        if not deltalake.DeltaTable.is_deltatable(location):
+            return ["damaged"] if (Path(location) / "_delta_log").is_dir() else None
+        return deltalake.DeltaTable(location).metadata().partition_columns
+    except (damage.Damaged, *damage.SUSPECT):
+        return ["damaged"]
 
 
 def write_days(lake: Lake, name: str, rows: pa.Table, dates: Sequence[date]) -> int:

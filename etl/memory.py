@@ -6,7 +6,6 @@ It lies beside the marts, a Parquet file a relation; the folder of the published
 from __future__ import annotations
 
 import shutil
-from uuid import uuid4
 
 import duckdb
 
@@ -44,15 +43,13 @@ def recall(connection: duckdb.DuckDBPyConnection, lake: Lake, published: Publish
         connection.execute(f"create temp table known_{name} {source}")
 
 
-def keep(connection: duckdb.DuckDBPyConnection, lake: Lake) -> str:
-    """Write the relations into a new folder, and return its name."""
-    name = uuid4().hex
-    folder = marts.directory(lake) / FOLDER / name
+def keep(connection: duckdb.DuckDBPyConnection, lake: Lake, build_id: str) -> None:
+    """Write the relations into a new folder, which is named after the build."""
+    folder = marts.directory(lake) / FOLDER / build_id
     folder.mkdir(parents=True)
     for relation in RELATIONS:
         path = quoted(str(folder / f"{relation}.parquet"))
         connection.execute(f"copy {relation} to {path} (format parquet, compression zstd)")
-    return name
 
 
 def forget(lake: Lake, published: Published) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from etl import views
+from etl import damage, views
 from etl.errors import DemeterError, UsageError
 from etl.lake import Lake
 
@@ -48,6 +48,13 @@ TABLE_FUNCTIONS = frozenset(
         "unnest",
     }
 )
+# What DuckDB says of a file that is damaged, among other things.
+MAY_BE_DAMAGE = (
+    duckdb.Error,
+    duckdb.IOException,
+    duckdb.InvalidInputException,
+    duckdb.InternalException,
+)
 # What comes before the statement is words alone: no comment or literal can hide in it.
 _EXPLAIN = re.compile(
     r"(?:\s|--[^\r\n]*[\r\n])*explain(?:\s+analyze\b|\s*\([\w\s,]*\))?(.*)", re.IGNORECASE | re.DOTALL
@@ -59,17 +66,24 @@ def run(lake: Lake, query: str, values: Mapping[str, Any] | None = None) -> pa.T
     $parameters; UsageError says what is wrong."""
     lake.check()
     check(query)
-    with views.connect(lake) as connection:
+    with damage.named(lake.path), views.connect(lake) as connection:
         try:
             # It holds for tables what the check holds for files.
             connection.execute("begin transaction read only")
             return _shown(_result(connection, query, values))
-        except (duckdb.IOException, duckdb.HTTPException) as error:
-            raise DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again") from None
-        except duckdb.OutOfMemoryException as error:
-            raise UsageError(f"the query needs too much memory: {_one_line(error)}") from None
         except (duckdb.Error, pa.ArrowException) as error:
-            raise UsageError(f"the query fails: {_one_line(error)}") from None
+            if type(error) in MAY_BE_DAMAGE and (damaged := damage.find(lake.path)):
+                raise damaged from None
+            raise _explained(error) from None
+
+
+def _explained(error: Exception) -> DemeterError:
+    """The error to raise for one of DuckDB's."""
+    if isinstance(error, duckdb.IOException):
+        return DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return UsageError(f"the query needs too much memory: {_one_line(error)}")
+    return UsageError(f"the query fails: {_one_line(error)}")
 
 
 def split(text: str) -> list[str]:
