@@ -97,6 +97,7 @@ lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
+	$(LOCK) --group bench -o requirements/bench.txt
 	$(LOCK) --group uv -o requirements/uv.txt
 	$(call lock-for,3.12) --no-binary focus-validator --no-binary pandasql --group focus -o requirements/focus.txt
 
@@ -104,7 +105,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-fuzz .fuzz .uv build dist
+	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-fuzz .venv-bench .bench .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -124,6 +125,12 @@ $(ENVIRONMENTS): pyproject.toml .uv/ready
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)
 	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-bench/ready: requirements/bench.txt .uv/ready
+	@echo "Setting up $(@D)"
+	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
+	@$(UV) pip sync --quiet --python $(@D) --require-hashes $<
 	@touch $@
 
 # What it builds from source is built with what the lock holds.
