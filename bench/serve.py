@@ -2,14 +2,17 @@
 
 Documents are made before they are asked for, so that an answer is little more than their bytes. Each line of
 JSON that is read is answered by one: `{}` asks for what was used so far, `{"minutes": 15, "changed": 200}`
-moves the clock on, and lets so many instances change.
+moves the clock on, and lets so many instances change. With `--days DAYS` the fleet lives for so long instead,
+and changes as it does in the demo.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +29,8 @@ OTHER = {"RUNNING": "STOPPED"}
 class Documents:
     """The documents of a fleet at an instant; what was changed stays so."""
 
-    def __init__(self, instances: int) -> None:
-        self.fleet = Fleet(replace(FLEET, instances=instances, users=max(20, instances // 100)))
-        self._source = self.fleet.source()
+    def __init__(self, settings: FleetSettings) -> None:
+        self._source = Fleet(settings).source()
         self._changed: dict[int, tuple[str, int]] = {}
         self._next = 0
 
@@ -54,17 +56,44 @@ class Documents:
 
 def main() -> None:
     """Serve until the standard input ends."""
-    documents = Documents(int(sys.argv[1]))
-    clock = Clock.at(documents.fleet.starts_at)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("instances", type=int)
+    parser.add_argument("--days", type=float)
+    given = parser.parse_args()
+    users = max(20, given.instances // 100)
+    if given.days:
+        serve_living(FleetSettings(instances=given.instances, users=users, days=given.days))
+    else:
+        serve_documents(replace(FLEET, instances=given.instances, users=users))
+
+
+def serve_living(settings: FleetSettings) -> None:
+    """Serve a fleet that changes by itself as the clock is moved on."""
+    clock = Clock.at(settings.start)
+    with Emulator(Fleet(settings), clock) as service:
+        for told in heard(service):
+            clock.advance(minutes=told["minutes"])
+
+
+def serve_documents(settings: FleetSettings) -> None:
+    """Serve documents in which nothing changes but what is asked for."""
+    documents = Documents(settings)
+    clock = Clock.at(settings.start)
     with Emulator.of_documents(documents.at(clock.now_us()), clock) as service:
-        reply(endpoint=service.endpoint, project_id=service.project_id, token=service.token)
-        for line in sys.stdin:
-            told: dict[str, Any] = json.loads(line)
-            if told:
-                clock.advance(minutes=told["minutes"])
-                documents.change(told["changed"], clock.now_us() - MINUTE)
-                service.documents = documents.at(clock.now_us())
-            reply(cpu_seconds=time.process_time(), requests=len(service.requests))
+        for told in heard(service):
+            clock.advance(minutes=told["minutes"])
+            documents.change(told["changed"], clock.now_us() - MINUTE)
+            service.documents = documents.at(clock.now_us())
+
+
+def heard(service: Emulator) -> Iterator[dict[str, Any]]:
+    """What the service is told, each to be done before it answers."""
+    reply(endpoint=service.endpoint, project_id=service.project_id, token=service.token)
+    for line in sys.stdin:
+        told: dict[str, Any] = json.loads(line)
+        if told:
+            yield told
+        reply(cpu_seconds=time.process_time(), requests=len(service.requests))
 
 
 def reply(**said: Any) -> None:
