@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-growth bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -54,7 +54,13 @@ docs: .venv/ready ## Write docs/reference.md and the examples of README.md anew 
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/examples.py
 
-bench: .venv/ready ## Measure the meter against the truth, into docs/metering.md (minutes)
+bench: .venv/ready .venv-bench/ready ## Measure a sweep beside the floor, dlt and pandas, into docs/performance.md (ten minutes)
+	$(BIN)/python -m bench.performance
+
+bench-growth: .venv/ready .venv-bench/ready ## Measure what a thousand sweeps do to a lake, into docs/performance.md (an hour)
+	$(BIN)/python -m bench.growth
+
+bench-meter: .venv/ready ## Measure the meter against the truth, into docs/metering.md (minutes)
 	$(BIN)/python -m bench.meter
 
 torture: .venv/ready ## Break runs off at every point, into docs/torture.md (ten minutes; ARGS="--share 1" takes hours)
@@ -100,6 +106,7 @@ lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
+	$(LOCK) --group bench -o requirements/bench.txt
 	$(LOCK) --group uv -o requirements/uv.txt
 	$(call lock-for,3.12) --no-binary focus-validator --no-binary pandasql --group focus -o requirements/focus.txt
 
@@ -107,7 +114,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-fuzz .fuzz .uv build dist
+	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-fuzz .venv-bench .bench .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -128,6 +135,12 @@ $(ENVIRONMENTS): pyproject.toml .uv/ready
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)
 	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
 	@$(@D)/bin/python -m compileall -q etl
+	@touch $@
+
+.venv-bench/ready: requirements/bench.txt .uv/ready
+	@echo "Setting up $(@D)"
+	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
+	@$(UV) pip sync --quiet --python $(@D) --require-hashes $<
 	@touch $@
 
 # What it builds from source is built with what the lock holds.
