@@ -115,7 +115,7 @@ class History:
         self.connection.execute(_FLEET.format(**given, **vars(self.shape)))
 
     def _sweep_times(self) -> None:
-        """Make `sweeps`: those of the day, and the first one of the next; now and then one fails."""
+        """Make the sweeps of the day; now and then one fails."""
         self.connection.execute(_SWEEPS.format(begin=self._begin, lives=self.shape.lives, **vars(self.shape)))
 
     def _rows(self) -> Iterator[tuple[str, str]]:
@@ -198,8 +198,7 @@ create table leftover (slot bigint, run bigint, at_us bigint, status varchar, ru
 
 _SWEEPS = """
 create or replace table all_sweeps as
-select number, at_us, ends_us, ends_us >= {begin} + 86400000000 as is_next,
-    chance([at_us, 3]) < 0.002 and ends_us < {begin} + 86400000000 and number > 0 as is_failed,
+select number, at_us, ends_us, chance([at_us, 3]) < 0.002 and number > 0 as is_failed,
     strftime(make_timestamptz(at_us), '%Y%m%dT%H%M%S%fZ-') || md5(at_us::varchar)[:6] as sweep_id
 from (
     select number, at_us, at_us + {lives} // 5000 * 1000000 + 1000000 as ends_us
@@ -207,7 +206,7 @@ from (
         select number,
             {begin} + (number * {every_minutes} * 60 + chance([number, {begin}]) * 50)::bigint * 1000000
                 as at_us
-        from range(24 * 60 // {every_minutes} + 1) as numbers(number)
+        from range(24 * 60 // {every_minutes}) as numbers(number)
     )
 );
 create or replace table sweeps as select * from all_sweeps where not is_failed
@@ -217,7 +216,9 @@ create or replace table sweeps as select * from all_sweeps where not is_failed
 _TURNS = """
 create or replace table turns as
 with cut as (
+    -- The day of each begins at a time of its own.
     select slot, flavor, auto_stop_seconds, born_us, died_us,
+        {begin} + 600000000 + (chance([slot, 9]) * 86400)::bigint * 1000000 as begin_us,
         list_sort(list_transform(range({runs_a_day} * 2), lambda k: chance([slot, {day}, 4, k]))) as cuts
     from fleet
     where coalesce(born_us < {begin} + 86400000000, true) and coalesce(died_us >= {begin}, true)
@@ -227,16 +228,20 @@ run as (
 ),
 bounded as (
     select *,
-        {begin} + 600000000 + ((82800 - 240 * {runs_a_day}) * cuts[2 * run + 1] + 240 * run)::bigint * 1000000
-            as from_us,
-        {begin} + 720000000 + ((82800 - 240 * {runs_a_day}) * cuts[2 * run + 2] + 240 * run)::bigint * 1000000
+        begin_us + ((85800 - 240 * {runs_a_day}) * cuts[2 * run + 1] + 240 * run)::bigint * 1000000 as from_us,
+        begin_us + ((85800 - 240 * {runs_a_day}) * cuts[2 * run + 2] + 240 * run + 120)::bigint * 1000000
             as to_us,
         chance([slot, {day}, 5, run]) < 0.02 as is_failure,
         from_us + 20000000 + (chance([slot, {day}, 6, run]) * 80000)::bigint * 1000 as run_us
     from run
 ),
 stopped as (
-    select *, least(to_us, coalesce(run_us + auto_stop_seconds * 1000000, to_us)) as stop_us
+    select *, least(to_us, coalesce(run_us + auto_stop_seconds * 1000000, to_us)) as stop_us,
+        from_us - 60000000
+            - (chance([slot, {day}, 7]) * least(from_us - begin_us, 2400000000))::bigint as wait_us,
+        -- Nobody waits over midnight.
+        case when run = 0 and flavor like '%.free' and (from_us + 1800000000) // 86400000000
+            = wait_us // 86400000000 then wait_us end as queue_us
     from bounded
 ),
 turned as (
@@ -245,10 +250,7 @@ turned as (
             {{'at_us': from_us, 'status': 'STARTING', 'run_started_us': null}},
             {{'at_us': run_us, 'status': 'START_FAILED', 'run_started_us': null}}]
         else [
-            {{'at_us': case when run = 0 and flavor like '%.free' and from_us < {begin} + 72000000000
-                    then from_us - 60000000
-                        - (chance([slot, {day}, 7]) * least(from_us - {begin} - 180000000, 2400000000))::bigint
-                end, 'status': 'START_QUEUING', 'run_started_us': null}},
+            {{'at_us': queue_us, 'status': 'START_QUEUING', 'run_started_us': null}},
             {{'at_us': from_us, 'status': 'STARTING', 'run_started_us': null}},
             {{'at_us': run_us, 'status': 'RUNNING', 'run_started_us': run_us // 1000 * 1000}},
             {{'at_us': stop_us, 'status': 'STOPPING', 'run_started_us': null}},
@@ -274,8 +276,8 @@ lived as (
     union all
     from leftover
 )
-select lived.*, sweeps.number, sweeps.sweep_id, sweeps.is_next
-from lived asof join sweeps on lived.at_us <= sweeps.at_us
+select lived.*, sweeps.number
+from lived asof left join sweeps on lived.at_us <= sweeps.at_us
 """
 
 # The rows of instances, but for what never changes: the last state before each sweep, and the first of the day.
@@ -283,7 +285,7 @@ _SEEN = """
 create or replace table seen as
 with latest as (
     select slot, number, status, at_us // 1000 * 1000 as updated_us, run_started_us
-    from turns where not is_next
+    from turns where number is not null
     qualify row_number() over (partition by slot, number order by at_us desc) = 1
 ),
 first_sweep as (
@@ -326,7 +328,7 @@ select slot, instance_id, {STATE}, true as is_there from (
     union all select slot, instance_id, {STATE}, -1, false from now)
 qualify row_number() over (partition by slot order by number desc) = 1 and not is_gone;
 create or replace table leftover as
-select slot, run, at_us, status, run_started_us from turns where is_next
+select slot, run, at_us, status, run_started_us from turns where number is null
 """
 
 _OBSERVED = """
@@ -359,7 +361,7 @@ _MARKET = """
         select flavor, number, at_us, sweep_id,
             greatest((chance([flavor, (at_us // 600000000)::varchar]) * 19)::bigint - 6, 0) as waiting
         from sweeps cross join (select flavor from of_flavors where flavor like '%.free')
-        where not is_next)
+)
 )
 """
 _OF_SWEEP = """
@@ -483,7 +485,7 @@ _LOG = {
             instance_count // 50 as duplicate_count, instance_count // 490 + 1 as page_count,
             1 as pass_count, 'complete' as verdict, null as reason, {project} as project_id, sweep_id,
             make_timestamptz(ends_us) as observed_at
-        from sweeps cross join (select count(*) as instance_count from now) where not is_next
+        from sweeps cross join (select count(*) as instance_count from now)
     """,
     "sweeps": """
         select make_timestamptz(at_us) as started_at, make_timestamptz(ends_us) as finished_at,
@@ -503,7 +505,6 @@ _LOG = {
             select sweep_id, count_if(change = 'new') as new_count,
                 count_if(change = 'changed') as changed_count, count_if(change = 'gone') as gone_count
             from seen group by sweep_id) using (sweep_id)
-        where not is_next
         order by at_us
     """,
 }
