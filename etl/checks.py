@@ -165,11 +165,16 @@ def check_data(lake: Lake) -> list[Finding]:
     return [_judged(connection, name, built) for name in sqlfiles.names(KIND)]
 
 
-def check_built(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Run the checks of the marts over those that a connection holds."""
+def check_built(connection: duckdb.DuckDBPyConnection, all_days: bool) -> list[Finding]:
+    """Run the checks of the marts over those that a connection holds, of all days or only of some."""
     reads_mart = re.compile(rf"\b(?:from|join)\s+(?:{'|'.join(marts.SEEN)})\b")
     names = [name for name in sqlfiles.names(KIND) if reads_mart.search(sqlfiles.text(KIND, name))]
-    return [_judged(connection, name, True) for name in names]
+    return [_judged(connection, name, True) for name in names if all_days or not _is_of_all_days(name)]
+
+
+def _is_of_all_days(name: str) -> bool:
+    """Whether a check holds of all days together and not of each."""
+    return "Of all days only" in sqlfiles.text(KIND, name)
 
 
 def _judged(connection: duckdb.DuckDBPyConnection, name: str, built: bool) -> Finding:

@@ -88,6 +88,13 @@ def test_another_sweep_builds_its_day_and_the_one_before(grown: Growing) -> None
     assert_as_full(grown)
 
 
+def test_the_checks_hold_where_a_run_goes_on_over_the_edge_of_what_is_built(grown: Growing) -> None:
+    grown.take(of(4, 1))
+    built = grown.build()
+    assert len(built.days) < built.day_count
+    assert [finding for finding in built.findings if finding.status == "fail"] == []
+
+
 def test_a_late_sweep_builds_the_days_that_it_touches(grown: Growing) -> None:
     grown.take(of(1, 2))
     assert grown.build().days == (day(0), day(1), day(2))
