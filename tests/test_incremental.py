@@ -137,6 +137,16 @@ def test_what_a_killed_build_left_is_taken_back(grown: Growing) -> None:
     assert_as_full(grown)
 
 
+def test_days_worked_out_one_by_one_are_those_worked_out_at_once(
+    grown: Growing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown.take(*range(of(4, 1), of(6, 2)))
+    monkeypatch.setattr("etl.build.BYTES_AT_ONCE", 1)
+    assert grown.build(full=True).day_count == 7
+    monkeypatch.undo()
+    assert_as_full(grown)
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[Sweep], dict[str, list[Any]]]:
     """Sweeps over some days and nights, some of them lost, and what they saw of some instances."""
