@@ -109,7 +109,7 @@ class History:
             self.project_id = service.project_id
 
     def _make_fleet(self) -> None:
-        """Tell the pattern as often as instances are wanted, each with an id, a name and a user of its own."""
+        """Tell the pattern as often as instances are wanted, each with an id and a name of its own."""
         pattern = min(self.shape.instances, PATTERN)
         given = {"lives": self.shape.lives, "begin": self._begin, "pattern": pattern}
         self.connection.execute(_FLEET.format(**given, **vars(self.shape)))
@@ -224,13 +224,12 @@ with cut as (
     where coalesce(born_us < {begin} + 86400000000, true) and coalesce(died_us >= {begin}, true)
 ),
 run as (
-    select *, unnest(range({runs_a_day})) as run from cut
+    select *, 85800 - 240 * {runs_a_day} as span, unnest(range({runs_a_day})) as run from cut
 ),
 bounded as (
     select *,
-        begin_us + ((85800 - 240 * {runs_a_day}) * cuts[2 * run + 1] + 240 * run)::bigint * 1000000 as from_us,
-        begin_us + ((85800 - 240 * {runs_a_day}) * cuts[2 * run + 2] + 240 * run + 120)::bigint * 1000000
-            as to_us,
+        begin_us + (span * cuts[2 * run + 1] + 240 * run)::bigint * 1000000 as from_us,
+        begin_us + (span * cuts[2 * run + 2] + 240 * run + 120)::bigint * 1000000 as to_us,
         chance([slot, {day}, 5, run]) < 0.02 as is_failure,
         from_us + 20000000 + (chance([slot, {day}, 6, run]) * 80000)::bigint * 1000 as run_us
     from run
@@ -280,7 +279,7 @@ select lived.*, sweeps.number
 from lived asof left join sweeps on lived.at_us <= sweeps.at_us
 """
 
-# The rows of instances, but for what never changes: the last state before each sweep, and the first of the day.
+# The rows of instances, but for what never changes: the state before each sweep, and the first of a day.
 _SEEN = """
 create or replace table seen as
 with latest as (
