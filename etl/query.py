@@ -48,6 +48,8 @@ TABLE_FUNCTIONS = frozenset(
         "unnest",
     }
 )
+# What asks which views there are.
+_ABOUT_ALL = re.compile(r"\b(?:show|information_schema|duckdb_\w+|pg_\w+|sqlite_\w+)\b", re.IGNORECASE)
 # What comes before the statement is words alone: no comment or literal can hide in it.
 _EXPLAIN = re.compile(
     r"(?:\s|--[^\r\n]*[\r\n])*explain(?:\s+analyze\b|\s*\([\w\s,]*\))?(.*)", re.IGNORECASE | re.DOTALL
@@ -59,11 +61,25 @@ def run(lake: Lake, query: str, values: Mapping[str, Any] | None = None) -> pa.T
     $parameters; UsageError says what is wrong."""
     lake.check()
     check(query)
-    with views.connect(lake) as connection:
+    wanted = None if _ABOUT_ALL.search(query) else query
+    try:
+        return _answer(lake, query, values, wanted)
+    except duckdb.CatalogException:
+        # What is misspelled is told from what there is; and a query may make up a name.
+        return _answer(lake, query, values, None)
+
+
+def _answer(lake: Lake, query: str, values: Mapping[str, Any] | None, wanted: str | None) -> pa.Table:
+    """The result of a query over the views that a text names, or over all."""
+    with views.connect(lake, wanted) as connection:
         try:
             # It holds for tables what the check holds for files.
             connection.execute("begin transaction read only")
             return _shown(_result(connection, query, values))
+        except duckdb.CatalogException as error:
+            if wanted is not None:
+                raise
+            raise UsageError(f"the query fails: {_one_line(error)}") from None
         except (duckdb.IOException, duckdb.HTTPException) as error:
             raise DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again") from None
         except duckdb.OutOfMemoryException as error:
