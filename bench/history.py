@@ -20,7 +20,7 @@ from etl import __version__
 from etl.columns import quoted
 from etl.dictionary import all_columns, kept, table
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
-from etl.lake import Lake, checkpoint
+from etl.lake import Lake, checkpoint, sorted_by
 from etl.scope import WHOLE, Scope
 from etl.settings import Settings
 from etl.sweep import list_and_commit
@@ -152,7 +152,7 @@ def whole_sweep(history: History) -> dict[str, str]:
 
 def _order(name: str) -> str:
     """How the rows of a day lie in a table after compaction."""
-    return "" if table(name).owner == "log" else f"order by observed_at, {table(name).keys[0]}"
+    return "" if table(name).owner == "log" else f"order by {sorted_by(table(name))}, observed_at"
 
 
 # A number from 0 to 1 for each of what is named, the same for the same seed.
