@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-growth bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-growth bench-history bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -62,6 +62,9 @@ bench-growth: .venv/ready .venv-bench/ready ## Measure what a thousand sweeps do
 
 bench-meter: .venv/ready ## Measure the meter against the truth, into docs/metering.md (minutes)
 	$(BIN)/python -m bench.meter
+
+bench-history: .venv/ready ## Measure builds, reports and bytes of a year, into docs/performance.md (an hour)
+	$(BIN)/python -m bench.yearly $(ARGS)
 
 torture: .venv/ready ## Break runs off at every point, into docs/torture.md (ten minutes; ARGS="--share 1" takes hours)
 	$(BIN)/python -m bench.torture $(ARGS)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import duckdb
@@ -176,11 +177,27 @@ def check_data(lake: Lake) -> list[Finding]:
     return [_judged(connection, name, built) for name in sqlfiles.names(KIND)]
 
 
-def check_built(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Run the checks of the marts over those that a connection holds."""
-    reads_mart = re.compile(rf"\b(?:from|join)\s+(?:{'|'.join(marts.SEEN)})\b")
+def check_built(
+    connection: duckdb.DuckDBPyConnection, relations: Iterable[str], all_days: bool
+) -> list[Finding]:
+    """Run the checks of these marts as a connection holds them, of all days or only of some."""
+    reads_mart = re.compile(rf"\b(?:from|join)\s+(?:{'|'.join(relations)})\b")
     names = [name for name in sqlfiles.names(KIND) if reads_mart.search(sqlfiles.text(KIND, name))]
-    return [_judged(connection, name, True) for name in names]
+    return [_judged(connection, name, True) for name in names if all_days or not _is_of_all_days(name)]
+
+
+def worst(rounds: Iterable[list[Finding]]) -> list[Finding]:
+    """One finding of each check that was run over several parts: the first one that is not ok, if any is."""
+    found: dict[str, Finding] = {}
+    for each in chain.from_iterable(rounds):
+        if each.name not in found or found[each.name].status == "ok":
+            found[each.name] = each
+    return [found[name] for name in sorted(found)]
+
+
+def _is_of_all_days(name: str) -> bool:
+    """Whether a check holds of all days together and not of each."""
+    return "Of all days only" in sqlfiles.text(KIND, name)
 
 
 def _judged(connection: duckdb.DuckDBPyConnection, name: str, built: bool) -> Finding:

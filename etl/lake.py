@@ -206,7 +206,7 @@ class Lake:
     def keep(self, name: str) -> None:
         """Compact and checkpoint one table where commits have piled up."""
         with self.lock("house", wait=True):
-            merge(self.delta(name))
+            merge(self.delta(name), sorted_by(table(name)))
             checkpoint(self.delta(name), self.location(name))
 
     @contextmanager
@@ -294,11 +294,19 @@ def _is_taken(file: IO[str], wait: bool) -> bool:
     return True
 
 
-def merge(delta: deltalake.DeltaTable) -> None:
-    """Make one of the files of each day that has too many."""
+def merge(delta: deltalake.DeltaTable, column: str | None = None) -> None:
+    """Make one of the files of each day that has too many, its rows sorted by a column if one is given."""
     for day in crowded(delta):
         chosen = [(delta.metadata().partition_columns[0], "=", day)] if day else None
-        delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
+        if column:
+            delta.optimize.z_order([column], partition_filters=chosen, writer_properties=WRITER)
+        else:
+            delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
+
+
+def sorted_by(table: Table) -> str | None:
+    """The column by which the rows of a merged file lie, so that what stays the same lies together."""
+    return next((key for key in table.keys if key.endswith("_id")), next(iter(table.keys), None))
 
 
 def crowded(delta: deltalake.DeltaTable) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import deltalake
+import duckdb
 import pyarrow as pa
 
 from etl import damage
@@ -20,9 +21,11 @@ from etl.errors import UsageError
 from etl.lake import WRITER, Lake, checkpoint, crowded, merge, replace_text
 
 # The relations of sql/marts, each worked out from those before it. What all days share comes first: it is
-# small, and worked out for every day; then what was witnessed, and last what is worked out day by day.
+# small, and worked out for every day; then what was witnessed, what is worked out day by day, and what sums
+# up all days.
 SHARED = ("sweep_steps", "scopes", "terms", "prices_daily", "pools_daily", "pool_days")
-WITNESSED = ("sightings", "transitions", "evidence_record", "evidence_support")
+SIGHTED = ("sightings", "transitions")
+WITNESSED = (*SIGHTED, "evidence_record", "evidence_support")
 DAILY = (
     "stretches",
     "usage_hourly",
@@ -35,8 +38,8 @@ DAILY = (
     "pool_cost_daily",
     "state_starts",
     "queue_sightings",
-    "coverage",
 )
+SUMMED_UP = ("coverage",)
 # Those that readers see: stored day by day, stored whole, and told by a view over the stored ones.
 PARTITIONED = (
     "stretches",
@@ -48,12 +51,16 @@ PARTITIONED = (
     "queue_sightings",
 )
 WHOLE = ("scopes", "coverage")
+# Within a day, what is one user's lies together.
+ORDER = dict.fromkeys(PARTITIONED, "usage_date, project_id, user_id, instance_id") | {
+    "queue_sightings": "usage_date, project_id, instance_id",
+}
 DERIVED = {
     "states": ("state_starts", "scopes"),
     "sessions": ("stretches",),
     "queue_waits": ("queue_sightings", "scopes"),
 }
-STEPS = (*SHARED, *WITNESSED, *DAILY, *DERIVED)
+STEPS = (*SHARED, *WITNESSED, *DAILY, *SUMMED_UP, *DERIVED)
 STORED = (*PARTITIONED, *WHOLE)
 SEEN = (*STORED, *DERIVED)
 DAY = "usage_date"
@@ -84,6 +91,36 @@ def published(lake: Lake) -> Published | None:
         return damage.read(lake.path, directory(lake) / CURRENT, lambda values: Published(**values))
     except FileNotFoundError:
         return None
+
+
+class Store:
+    """Takes the marts that a build works out, some days after the other; nobody sees them yet.
+
+    Beside what is published, if anything is known by it, or in its place.
+    """
+
+    def __init__(self, lake: Lake, known: Published | None) -> None:
+        self.lake, self.known = lake, known
+        self.versions: dict[str, int] = {}
+        self.rows: dict[str, int] = {}
+        if known:
+            restore(lake, known)
+
+    def put(self, connection: duckdb.DuckDBPyConnection, dates: Sequence[date]) -> None:
+        """Write these days of the marts that are kept by day."""
+        for name in PARTITIONED:
+            found = connection.sql(f"select * from {name} order by {ORDER[name]}").to_arrow_table()
+            self.rows[name] = self.rows.get(name, 0) + found.num_rows
+            if self.known or name in self.versions:
+                self.versions[name] = write_days(self.lake, name, found, dates)
+            else:
+                self.versions[name] = write(self.lake, name, found)
+
+    def put_whole(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Write the marts that are small."""
+        for name in WHOLE:
+            found = connection.sql(f"select * from {name} order by all").to_arrow_table()
+            self.rows[name], self.versions[name] = found.num_rows, write(self.lake, name, found)
 
 
 def relation(lake: Lake, name: str, version: int) -> str:

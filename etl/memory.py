@@ -59,13 +59,13 @@ def forget(lake: Lake, published: Published) -> None:
             shutil.rmtree(folder)
 
 
-def knows(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Whether there is a relation of before."""
-    found = connection.execute("select 1 from duckdb_tables() where table_name = $1", [f"known_{name}"])
+def has(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether there is a table of that name."""
+    found = connection.execute("select 1 from duckdb_tables() where table_name = $1", [name])
     return bool(found.fetchall())
 
 
 def carry(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> None:
     """Add to a relation the rows of before that a condition picks."""
-    if knows(connection, name):
+    if has(connection, f"known_{name}"):
         connection.execute(f"insert into {name} by name select * from known_{name} where {condition}")

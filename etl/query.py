@@ -55,6 +55,8 @@ MAY_BE_DAMAGE = (
     duckdb.InvalidInputException,
     duckdb.InternalException,
 )
+# What asks which views there are.
+_ABOUT_ALL = re.compile(r"\b(?:show|information_schema|duckdb_\w+|pg_\w+|sqlite_\w+)\b", re.IGNORECASE)
 # What comes before the statement is words alone: no comment or literal can hide in it.
 _EXPLAIN = re.compile(
     r"(?:\s|--[^\r\n]*[\r\n])*explain(?:\s+analyze\b|\s*\([\w\s,]*\))?(.*)", re.IGNORECASE | re.DOTALL
@@ -66,11 +68,25 @@ def run(lake: Lake, query: str, values: Mapping[str, Any] | None = None) -> pa.T
     $parameters; UsageError says what is wrong."""
     lake.check()
     check(query)
-    with damage.named(lake.path), views.connect(lake) as connection:
+    wanted = None if _ABOUT_ALL.search(query) else query
+    try:
+        return _answer(lake, query, values, wanted)
+    except duckdb.CatalogException:
+        # What is misspelled is told from what there is; and a query may make up a name.
+        return _answer(lake, query, values, None)
+
+
+def _answer(lake: Lake, query: str, values: Mapping[str, Any] | None, wanted: str | None) -> pa.Table:
+    """The result of a query over the views that a text names, or over all."""
+    with damage.named(lake.path), views.connect(lake, wanted) as connection:
         try:
             # It holds for tables what the check holds for files.
             connection.execute("begin transaction read only")
             return _shown(_result(connection, query, values))
+        except duckdb.CatalogException as error:
+            if wanted is not None:
+                raise
+            raise _explained(error) from None
         except (duckdb.Error, pa.ArrowException) as error:
             if type(error) in MAY_BE_DAMAGE and (damaged := damage.find(lake.path)):
                 raise damaged from None

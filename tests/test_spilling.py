@@ -39,8 +39,8 @@ def test_a_query_larger_than_its_memory_spills(tmp_path: Path, monkeypatch: pyte
         swept(service, lake)
     own = views.unlocked
 
-    def small(lake: Lake) -> duckdb.DuckDBPyConnection:
-        connection = own(lake)
+    def small(lake: Lake, wanted: str | None) -> duckdb.DuckDBPyConnection:
+        connection = own(lake, wanted)
         connection.execute("set memory_limit = '60MB'")
         return connection
 
