@@ -118,7 +118,7 @@ def test_a_commit_that_cannot_be_read_is_named_and_never_passed_over(lake: Lake,
 COMMANDS = [
     QUERY,
     ("build",),
-    ("report", "summary"),
+    ("report", "inventory_by_user"),
     ("explain", "DE-1", "--day", "2026-10-12", "--project-id", PROJECTS[0]),
     ("export", "focus", "--month", "2026-10", "-o", "out"),
     ("replay",),
