@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-growth bench-history bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -57,6 +57,10 @@ docs: .venv/ready ## Write docs/reference.md and the examples of README.md anew 
 bench: .venv/ready .venv-bench/ready ## Measure a sweep beside the floor, dlt and pandas, into docs/performance.md (ten minutes)
 	$(BIN)/python -m bench.performance
 
+bench-faults: .venv/ready .venv-bench/ready .venv-airbyte/ready ## Try every fault with dlt and Airbyte as well, into docs/faults.md (half an hour)
+	$(BIN)/python -m bench.faults
+	$(BIN)/python -m bench.crashes
+
 bench-growth: .venv/ready .venv-bench/ready ## Measure what a thousand sweeps do to a lake, into docs/performance.md (an hour)
 	$(BIN)/python -m bench.growth
 
@@ -110,6 +114,7 @@ lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group bench -o requirements/bench.txt
+	$(LOCK) --group airbyte -o requirements/airbyte.txt
 	$(LOCK) --group uv -o requirements/uv.txt
 	$(call lock-for,3.12) --no-binary focus-validator --no-binary pandasql --group focus -o requirements/focus.txt
 
@@ -117,7 +122,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-fuzz .venv-bench .bench .fuzz .uv build dist
+	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-fuzz .venv-bench .venv-airbyte .bench .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -140,10 +145,13 @@ $(ENVIRONMENTS): pyproject.toml .uv/ready
 	@$(@D)/bin/python -m compileall -q etl
 	@touch $@
 
-.venv-bench/ready: requirements/bench.txt .uv/ready
+# Nothing of demeter is in these.
+.venv-bench/ready: requirements/bench.txt
+.venv-airbyte/ready: requirements/airbyte.txt
+.venv-bench/ready .venv-airbyte/ready: .uv/ready
 	@echo "Setting up $(@D)"
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
-	@$(UV) pip sync --quiet --python $(@D) --require-hashes $<
+	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)
 	@touch $@
 
 # What it builds from source is built with what the lock holds.
