@@ -94,6 +94,7 @@ lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) pyproject.toml --extra aksk -c requirements/runtime.txt -o requirements/aksk.txt
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group browser -c requirements/dev.txt -o requirements/browser.txt
 	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt

@@ -33,7 +33,7 @@ class Commands(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            from etl.render import visible
+            from etl.values import visible
 
             if ctx.params.get("verbose"):
                 traceback.print_exc()

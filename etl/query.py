@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -59,17 +60,33 @@ def run(lake: Lake, query: str, values: Mapping[str, Any] | None = None) -> pa.T
     $parameters; UsageError says what is wrong."""
     lake.check()
     check(query)
+    with reading(lake) as read:
+        return read(query, values)
+
+
+@contextmanager
+def reading(lake: Lake) -> Iterator[Callable[..., pa.Table]]:
+    """What runs one statement after the other over the views of a lake as it is now, as `run` does."""
     with views.connect(lake) as connection:
-        try:
-            # It holds for tables what the check holds for files.
-            connection.execute("begin transaction read only")
-            return _shown(_result(connection, query, values))
-        except (duckdb.IOException, duckdb.HTTPException) as error:
-            raise DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again") from None
-        except duckdb.OutOfMemoryException as error:
-            raise UsageError(f"the query needs too much memory: {_one_line(error)}") from None
-        except (duckdb.Error, pa.ArrowException) as error:
-            raise UsageError(f"the query fails: {_one_line(error)}") from None
+        # It holds for tables what the check holds for files.
+        connection.execute("begin transaction read only")
+
+        def read(query: str, values: Mapping[str, Any] | None = None) -> pa.Table:
+            check(query)
+            return _read(connection, query, values)
+
+        yield read
+
+
+def _read(connection: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, Any] | None) -> pa.Table:
+    try:
+        return _shown(_result(connection, query, values))
+    except (duckdb.IOException, duckdb.HTTPException) as error:
+        raise DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again") from None
+    except duckdb.OutOfMemoryException as error:
+        raise UsageError(f"the query needs too much memory: {_one_line(error)}") from None
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise UsageError(f"the query fails: {_one_line(error)}") from None
 
 
 def split(text: str) -> list[str]:

@@ -102,14 +102,15 @@ def run(given: dict[str, Any], /) -> None:
 
     \b
     DEMETER_REPORTS=summary,usage_by_user demeter run
+    DEMETER_REPORTS=all DEMETER_REPORTS_FORMAT=html demeter run
     """
-    from etl import reports
+    from etl import publish
     from etl.lake import Lake
     from etl.marts import NothingMetered
     from etl.scope import Scope
 
     settings = settings_of(given)
-    chosen = reports.Chosen.of(settings)
+    chosen = publish.Chosen.of(settings)
     errors = [_swept(settings, Scope())]
     try:
         errors.append(_built(settings))
@@ -127,7 +128,7 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> Demeter
     from etl import contract, sweep
     from etl.client import Client
     from etl.lake import private
-    from etl.render import visible
+    from etl.values import visible
 
     sweep.check(settings)
     client = Client(settings)

@@ -24,6 +24,7 @@ from etl.lake import Lake
 from etl.marts import SEEN
 from etl.page import Page
 from etl.settings import CONTRACTS, SECRETS, Settings
+from etl.texts import LANGUAGES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -195,7 +196,8 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *render.FORMATS,
         *CONTRACTS,
         *("new", "changed", "keyframe", "unread", "gone"),
-        *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false"),
+        *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false", "all"),
+        *LANGUAGES,
     }
     named = {span for span in spans(page) if re.fullmatch(r"[a-z_]+", span)}
     assert named - known == set()
