@@ -53,23 +53,32 @@ def of(name: str, answer: pa.Table, texts: Texts) -> str:
     return f'<div class="charts{small}">{"".join(map(str, drawn))}</div>' if drawn else ""
 
 
-def by_day(rows: Sequence[Row], texts: Texts, height: int = 220) -> Iterable[Drawn]:
+def by_day(rows: Sequence[Row], texts: Texts, width: int = svg.WIDTH) -> Iterable[Drawn]:
     """What each day cost, and how long instances ran on it, with bounds."""
     for measure, key in (("billed_cost", "chart_cost_by_day"), ("running_hours", "chart_hours_by_day")):
         points = _daily(rows, measure)
         if any(point.value for point in points):
             caption = _with_currency(texts(key), rows, measure)
-            yield Drawn(caption, svg.band(points, caption, height=height))
+            yield Drawn(caption, svg.band(points, caption, width=width))
 
 
-def spenders(rows: Sequence[Row], texts: Texts, most: int = MOST_BARS) -> Drawn | None:
+def spenders(
+    rows: Sequence[Row], texts: Texts, most: int = MOST_BARS, width: int = svg.WIDTH
+) -> Drawn | None:
     """What each costs, with bounds, or how long each ran where nothing has a price."""
     measure = "billed_cost" if any(row["billed_cost"] for row in rows) else "running_hours"
     keys = {"billed_cost": "chart_cost_by", "running_hours": "chart_hours_by"}
-    return _bars(rows, measure, keys[measure], texts, most)
+    return _bars(rows, measure, keys[measure], texts, most, width)
 
 
-def _bars(rows: Sequence[Row], measure: str, key: str, texts: Texts, most: int = MOST_BARS) -> Drawn | None:
+def _bars(
+    rows: Sequence[Row],
+    measure: str,
+    key: str,
+    texts: Texts,
+    most: int = MOST_BARS,
+    width: int = svg.WIDTH,
+) -> Drawn | None:
     """The largest rows as bars; what has no price comes last, and says so."""
     known = sorted((row for row in rows if row[measure]), key=lambda row: -row[measure])
     shown = [*known, *(row for row in rows if row[measure] is None and row.get("unpriced_hours"))][:most]
@@ -82,7 +91,7 @@ def _bars(rows: Sequence[Row], measure: str, key: str, texts: Texts, most: int =
     rest = sum(1 for row in rows if row[measure]) - sum(1 for row in shown if row[measure])
     if rest > 0:
         caption = f"{caption}. {texts('others', count=rest)}"
-    return Drawn(caption, svg.bars(points, caption, absent=texts("unpriced")))
+    return Drawn(caption, svg.bars(points, caption, absent=texts("unpriced"), width=width))
 
 
 def _told(rows: Sequence[Row], texts: Texts) -> list[str]:
@@ -138,7 +147,8 @@ def _week(rows: Sequence[Row], texts: Texts) -> Iterable[Drawn]:
         [hours[weekday, hour] / counts[weekday] if counts[weekday] else None for hour in range(24)]
         for weekday in range(7)
     ]
-    caption = texts("chart_week")
+    known = [value for line in means for value in line if value is not None]
+    caption = f"{texts('chart_week')} ({svg.short(min(known))} – {svg.short(max(known))})"
     labels = [f"{hour:02}" for hour in range(24)]
     yield Drawn(caption, svg.heat([texts(day) for day in WEEKDAYS], labels, means, caption))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
@@ -27,6 +27,9 @@ MONEY = re.compile(r"(^|_)(cost|budget|value)(_|$)|^unit_price")
 # What has no price where its row says that something has none.
 PRICED = re.compile(r"^(list|billed|saved)_cost$")
 ALWAYS_PRICED = "billed_cost_per_day"
+# The figure that comes first, and those that are of no interest where they are zero all along.
+FIRST = "billed_cost"
+LACKS = ("unknown_accelerator_hours", "unpriced_hours", "unpriced_gb_hours")
 
 
 def escaped(text: str) -> str:
@@ -107,7 +110,8 @@ def _table(said: str, title: str, head: str, body: str) -> str:
 
 
 def columns_of(result: pa.Table, texts: Texts) -> list[Column]:
-    """The columns that a table shows: not the bounds, nor an id that has a name or is always the same."""
+    """The columns that a table shows: not the bounds, an id that has a name or is always the same, or
+    what lacks nowhere."""
     names = result.column_names
     places = {name: place for place, name in enumerate(names)}
     currency = _only(result, "currency")
@@ -115,6 +119,8 @@ def columns_of(result: pa.Table, texts: Texts) -> list[Column]:
     hidden |= {f"{name.removesuffix('_name')}_id" for name in names if name.endswith("_name")}
     hidden |= {"currency"} if currency or ("currency" in names and not result.num_rows) else set()
     hidden |= {"project_id"} if result.num_columns > 1 and _only(result, "project_id") else set()
+    hidden |= {name for name in LACKS if name in names and _is_zero(result, name)}
+    names = sorted((name for name in names if name not in hidden), key=_rank(result))
     return [
         Column(
             places[name],
@@ -127,8 +133,20 @@ def columns_of(result: pa.Table, texts: Texts) -> list[Column]:
             places.get(f"{name.removesuffix('_name')}_id") if name.endswith("_name") else None,
         )
         for name in names
-        if name not in hidden
     ]
+
+
+def _is_zero(result: pa.Table, name: str) -> bool:
+    """Whether a column is known to be zero in every row."""
+    return all(value is not None and not value for value in result[name].unique().to_pylist())
+
+
+def _rank(result: pa.Table) -> Callable[[str], int]:
+    """What orders columns: what a row is about, then what it cost, then the rest as it comes."""
+    numbers = {field.name for field in result.schema if is_number(field.type)}
+    first = next((place for place, name in enumerate(result.column_names) if name in numbers), 0)
+    about = set(result.column_names[:first])
+    return lambda name: 0 if name in about else 1 if name == FIRST else 2
 
 
 def as_they_are(result: pa.Table) -> list[Column]:

@@ -27,6 +27,8 @@ LARGEST_GAP_HOURS = 2
 WIDEST_BOUNDS_PERCENT = 20
 MOST_MIDPOINTS_PERCENT = 5
 LONGEST_NAME = 40
+# Charts in a card are drawn for the width that a card has.
+CARD_WIDTH = 540
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _cost(known: Facts, texts: Texts, linked: frozenset[str]) -> Iterator[str]:
         yield from (_line(fact, "soft") for fact in facts)
         yield from _unpriced(whole, texts)
         yield from _month(known.budget, texts)
-    yield from (str(drawn) for drawn in list(charts.by_day(known.days, texts, height=190))[:1])
+    yield from (str(drawn) for drawn in list(charts.by_day(known.days, texts, CARD_WIDTH))[:1])
     yield _more("usage_by_day", texts, linked)
 
 
@@ -181,7 +183,7 @@ def _who(known: Facts, texts: Texts, linked: frozenset[str]) -> Iterator[str]:
     if whole["accelerator_hours"]:
         used.append(texts("used_accelerators", hours=number(whole["accelerator_hours"], 0)))
     yield _line(" · ".join(used), "soft")
-    drawn = charts.spenders(known.spenders, texts, MOST_SPENDERS)
+    drawn = charts.spenders(known.spenders, texts, MOST_SPENDERS, CARD_WIDTH)
     yield str(drawn) if drawn else _line(texts("nobody"), "empty")
     yield _more("top_spenders", texts, linked)
 
@@ -280,7 +282,7 @@ def _changed(known: Facts, texts: Texts, linked: frozenset[str]) -> Iterator[str
         pair = [_total([row[name] for row in found]) for name in (measure, f"{measure}_before")]
         yield f'<tr><th scope="row">{escaped(label)}</th>{_compared(pair[0], pair[1], places)}</tr>'
     for name, now, past_cost in _movers(known.users, known.users_before, texts):
-        label = escaped(cut(name, LONGEST_NAME))
+        label = escaped(f"{texts.column('billed_cost')}: {cut(name, LONGEST_NAME)}")
         yield f'<tr><th scope="row">{label}</th>{_compared(now, past_cost, 2)}</tr>'
     yield f"</tbody></table></div>{_more('period_over_period', texts, linked)}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,8 +11,8 @@ from decimal import Decimal
 from etl.markup import cut, escaped, number
 
 Number = Decimal | int | float
-WIDTH = 720
-LABEL_WIDTH = 190
+WIDTH = 600
+LABEL_WIDTH = (60, 200)
 ROW_HEIGHT = 26
 LONGEST_LABEL = 26
 UNITS = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
@@ -63,34 +64,38 @@ def ticks(most: float, count: int = 4) -> list[float]:
     return [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
 
 
-def bars(points: Sequence[Point], caption: str, *, absent: str = "—", outline: bool = False) -> str:
+def bars(
+    points: Sequence[Point], caption: str, *, absent: str = "—", outline: bool = False, width: int = WIDTH
+) -> str:
     """Bars below each other; a line over each goes from the lower to the upper bound.
 
     With an outline, what is high is the room that the bar stands in.
     """
     most = _most(points)
-    span = WIDTH - LABEL_WIDTH - 90
+    left = _label_width([point.label for point in points])
+    span = width - left - 90
     parts = []
     for place, point in enumerate(points):
         top = place * ROW_HEIGHT
         middle = top + ROW_HEIGHT / 2
         label = escaped(cut(point.label, LONGEST_LABEL))
         parts.append(f"<g><title>{escaped(cut(point.told()))}</title>")
-        parts.append(_text(LABEL_WIDTH - 8, middle + 4, label, "end"))
+        parts.append(_text(left - 8, middle + 4, label, "end"))
         if point.value is None:
-            parts.append(f"{_text(LABEL_WIDTH + 4, middle + 4, escaped(absent), 'start', 'faint')}</g>")
+            parts.append(f"{_text(left + 4, middle + 4, escaped(absent), 'start', 'faint')}</g>")
             continue
         length = _scaled(point.value, most, span)
         end = length
         if outline and point.high is not None:
             end = _scaled(point.high, most, span)
-            parts.append(_rect(LABEL_WIDTH, top + 4, end, ROW_HEIGHT - 8, "room"))
-        parts.append(_rect(LABEL_WIDTH, top + 4, length, ROW_HEIGHT - 8, "bar"))
+            parts.append(_rect(left, top + 4, end, ROW_HEIGHT - 8, "room"))
+        parts.append(_rect(left, top + 4, length, ROW_HEIGHT - 8, "bar"))
         if not outline and point.low is not None and point.high is not None and point.low != point.high:
             end = max(length, _scaled(point.high, most, span))
-            parts.append(_whisker(LABEL_WIDTH + _scaled(point.low, most, span), LABEL_WIDTH + end, middle))
-        parts.append(f"{_text(LABEL_WIDTH + end + 8, middle + 4, short(point.value), 'start')}</g>")
-    return _svg(len(points) * ROW_HEIGHT + 4, caption, parts)
+            parts.append(_whisker(left + _scaled(point.low, most, span), left + end, middle))
+        beside = f" / {short(point.high)}" if outline and point.high is not None else ""
+        parts.append(f"{_text(left + end + 8, middle + 4, short(point.value) + beside, 'start')}</g>")
+    return _svg(len(points) * ROW_HEIGHT + 4, caption, parts, width)
 
 
 def band(points: Sequence[Point], caption: str, *, width: int = WIDTH, height: int = 220) -> str:
@@ -124,7 +129,7 @@ def lines(labels: Sequence[str], series: Sequence[tuple[str, Sequence[Number | N
             along = [(frame.x(place), frame.y(_or(point.value, 0))) for place, point in run]
             parts.append(f'<path class="line s{kind}" d="{_path(along)}"/>')
         parts.extend(_dots(frame, named, f"dot s{kind}"))
-        left = frame.left + kind * 150
+        left = frame.left + kind * 120
         parts.append(
             f'<path class="line s{kind}" d="M{left} 10h22"/>{_text(left + 28, 14, escaped(name), "start")}'
         )
@@ -134,10 +139,11 @@ def lines(labels: Sequence[str], series: Sequence[tuple[str, Sequence[Number | N
 def ranges(rows: Sequence[tuple[str, Sequence[Number | None]]], names: Sequence[str], caption: str) -> str:
     """Rows of marks on one scale, as the median and what few go beyond; the marks are named above."""
     most = _most([Point(label, value) for label, values in rows for value in values])
-    span = WIDTH - LABEL_WIDTH - 90
+    start = _label_width([label for label, _ in rows])
+    span = WIDTH - start - 90
     parts = []
     for kind, name in enumerate(names):
-        left = LABEL_WIDTH + kind * 120
+        left = start + kind * 120
         parts.append(f'<circle class="mark m{kind}" cx="{left + 6}" cy="11" r="5"/>')
         parts.append(_text(left + 16, 15, escaped(name), "start"))
     for place, (label, values) in enumerate(rows):
@@ -145,8 +151,8 @@ def ranges(rows: Sequence[tuple[str, Sequence[Number | None]]], names: Sequence[
         known = [(kind, value) for kind, value in enumerate(values) if value is not None]
         told = ", ".join(f"{names[kind]} {short(value)}" for kind, value in known)
         parts.append(f"<g><title>{escaped(cut(f'{label}: {told or chr(8212)}'))}</title>")
-        parts.append(_text(LABEL_WIDTH - 8, middle + 4, escaped(cut(label, LONGEST_LABEL)), "end"))
-        marks = [(kind, LABEL_WIDTH + 6 + _scaled(value, most, span)) for kind, value in known]
+        parts.append(_text(start - 8, middle + 4, escaped(cut(label, LONGEST_LABEL)), "end"))
+        marks = [(kind, start + 6 + _scaled(value, most, span)) for kind, value in known]
         if marks:
             parts.append(_whisker(marks[0][1], marks[-1][1], middle, 0))
             end = max(x for _, x in marks)
@@ -159,10 +165,14 @@ def ranges(rows: Sequence[tuple[str, Sequence[Number | None]]], names: Sequence[
 def heat(
     rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[Number | None]], caption: str
 ) -> str:
-    """A field for each row and column, the darker the more; one that is not known has an outline alone."""
+    """A field for each row and column, from the palest for the least to the darkest for the most.
+
+    One that is not known has an outline alone.
+    """
     left, height = 54, 24
     width = (WIDTH - left - 4) / max(len(columns), 1)
-    most = max((float(value) for line in values for value in line if value is not None), default=0) or 1
+    known = [float(value) for line in values for value in line if value is not None]
+    least, span = min(known, default=0.0), (max(known, default=0.0) - min(known, default=0.0)) or 1.0
     parts = [
         _text(left + (place + 0.5) * width, 12, escaped(label), "middle", "faint")
         for place, label in enumerate(columns)
@@ -173,7 +183,9 @@ def heat(
         parts.append(_text(left - 8, top + height / 2 + 4, escaped(label), "end"))
         for place, value in enumerate(values[line]):
             told = escaped(f"{label} {columns[place]}: {short(value)}")
-            shade = "" if value is None else f' fill-opacity="{0.06 + 0.94 * float(value) / most:.3f}"'
+            shade = (
+                "" if value is None else f' fill-opacity="{0.1 + 0.9 * (float(value) - least) / span:.3f}"'
+            )
             kind = "unknown" if value is None else "heat"
             x, y = left + place * width + 1, top + 1
             parts.append(
@@ -187,7 +199,7 @@ class _Frame:
     """Where the points of a chart along an axis stand."""
 
     def __init__(self, width: int, height: int, count: int, most: float, top: int = 10) -> None:
-        self.left, self.right = 52, width - 14
+        self.left, self.right = 52, width - 20
         self.top, self.bottom = top, height - 26
         self.count = count
         self.ticks = ticks(most, 4 if height > 150 else 2)
@@ -210,16 +222,27 @@ class _Frame:
             y = self.y(tick)
             parts.append(f'<path class="grid" d="M{self.left} {y:.1f}H{self.right}"/>')
             parts.append(_text(self.left - 8, y + 4, compact(tick), "end", "faint"))
-        room = max(1, int((self.right - self.left) / 86))
+        room = max(1, int((self.right - self.left) / 60))
         step = math.ceil(len(labels) / room)
         for place in range(0, len(labels), step):
-            anchor = (
-                "middle" if self.count == 1 or 0 < place < len(labels) - 1 else ("start", "end")[place > 0]
-            )
             parts.append(
-                _text(self.x(place), self.bottom + 18, escaped(cut(labels[place], 12)), anchor, "faint")
+                _text(self.x(place), self.bottom + 18, escaped(_axis_label(labels[place])), "middle", "faint")
             )
         return parts
+
+
+def _label_width(labels: Sequence[str]) -> float:
+    """How wide the labels before the bars may be: as the longest of them, within reason."""
+    widest = max(
+        (sum(2 if ord(letter) > 0x2E80 else 1 for letter in cut(label, LONGEST_LABEL)) for label in labels),
+        default=0,
+    )
+    return min(max(LABEL_WIDTH[0], 14 + 7.4 * widest), LABEL_WIDTH[1])
+
+
+def _axis_label(label: str) -> str:
+    """A label as an axis has room for it: a day without its year."""
+    return label[5:] if re.fullmatch(r"\d{4}-\d{2}-\d{2}", label) else cut(label, 12)
 
 
 def _runs(points: Sequence[Point]) -> Iterable[list[tuple[int, Point]]]:
