@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from etl import svg
-from etl.markup import escaped
+from etl.markup import cut, escaped
 from etl.svg import Number, Point
 from etl.texts import Texts
 
@@ -133,7 +133,8 @@ def _per_user(rows: Sequence[Row], texts: Texts) -> Iterable[Drawn]:
     for user in sorted(users, key=lambda user: (-totals[user], str(user)))[:MOST_USERS]:
         caption = _with_currency(called(users[user][0], texts), rows, measure)
         points = _daily(users[user], measure, days, absent=Decimal(0))
-        yield Drawn(caption[:60], svg.band(points, caption, width=360, height=140), is_small=True)
+        told = f"{texts('chart_users_by_day')}: {caption}"
+        yield Drawn(cut(caption, 60), svg.band(points, told, width=360, height=140), is_small=True)
 
 
 def _week(rows: Sequence[Row], texts: Texts) -> Iterable[Drawn]:

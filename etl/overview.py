@@ -21,6 +21,7 @@ Answers = Callable[..., "pa.Table | None"]
 DAYS_A_MONTH = 30
 MOST_SPENDERS = 5
 MOST_MOVERS = 4
+MOST_DEAREST = 4
 # From where on a reader should look at what a figure rests on.
 ENOUGH_COMPLETE = 99
 LARGEST_GAP_HOURS = 2
@@ -226,8 +227,8 @@ def _act(known: Facts, texts: Texts, linked: frozenset[str]) -> Iterator[str]:
     priced = (row["currency"] for row in (*known.running, *known.kept) if row["currency"])
     currency = next(priced, known.summary["currency"])
     if every.unknown_count < every.count:
-        unit = escaped(f"{currency or ''} {texts('save_a_month')}")
-        yield f'<p class="big">{number(every.cost, 2)} <small>{unit}</small></p>'
+        yield f'<p class="big">{number(every.cost, 2)} <small>{escaped(currency or "")}</small></p>'
+        yield _line(texts("save_a_month"), "soft")
     else:
         yield _line(texts("save_unknown"), "warn")
     yield '<ul class="facts">'
@@ -239,7 +240,27 @@ def _act(known: Facts, texts: Texts, linked: frozenset[str]) -> Iterator[str]:
         is_known = kind.unknown_count < kind.count or not kind.count
         cost = escaped(_money(kind.cost, currency)) if is_known else escaped(texts("unpriced"))
         yield f'<li><span>{shown}<small>{told}</small></span><span class="n">{cost}</span></li>'
-    yield f"</ul>{_line(texts('save_note'), 'more')}"
+    yield "</ul>"
+    yield from _dearest(known, currency, texts)
+    yield _line(texts("save_note"), "more")
+
+
+def _dearest(known: Facts, currency: str | None, texts: Texts) -> Iterator[str]:
+    """The instances that would save most, with whose they are."""
+    forgotten, without = _keys(known.forgotten), _keys(known.without_auto_stop)
+    stoppable = [row for row in known.running if _key(row) in forgotten | without]
+    found = [row for row in (*stoppable, *known.kept) if row["billed_cost_per_day"]]
+    found.sort(key=lambda row: (-row["billed_cost_per_day"], row["project_id"], row["instance_id"]))
+    if not found:
+        return
+    yield f'<h3>{escaped(texts("dearest"))}</h3><ul class="facts">'
+    for row in found[:MOST_DEAREST]:
+        name = escaped(cut(row["name"] or row["instance_id"], LONGEST_NAME))
+        whose = row["user_name"] or row["user_id"] or texts("without_user")
+        about = escaped(f"{cut(whose, LONGEST_NAME)} · {cut(row['flavor'] or texts('none'), LONGEST_NAME)}")
+        cost = escaped(_money(DAYS_A_MONTH * row["billed_cost_per_day"], currency))
+        yield f'<li><span>{name}<small>{about}</small></span><span class="n">{cost}</span></li>'
+    yield "</ul>"
 
 
 def _counted(kind: Waste, texts: Texts) -> Iterator[str]:

@@ -98,7 +98,7 @@ def bars(
     return _svg(len(points) * ROW_HEIGHT + 4, caption, parts, width)
 
 
-def band(points: Sequence[Point], caption: str, *, width: int = WIDTH, height: int = 220) -> str:
+def band(points: Sequence[Point], caption: str, *, width: int = WIDTH, height: int = 200) -> str:
     """A line along the points before the band of their bounds; it breaks where a figure is missing."""
     frame = _Frame(width, height, len(points), _most(points))
     parts = frame.axes([point.label for point in points])

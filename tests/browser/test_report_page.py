@@ -137,7 +137,8 @@ def test_in_print_all_rows_are_there_and_nothing_to_press(demo: Path, open_page:
     opened.page.emulate_media(media="print")
     assert opened.page.locator("nav:visible, .tools:visible, .controls:visible").count() == 0
     cut = opened.page.evaluate(
-        "[...document.querySelectorAll('.scroll')].filter(each => each.scrollHeight > each.clientHeight + 2).length"
+        "[...document.querySelectorAll('.scroll')]"
+        ".filter(each => each.scrollHeight > each.clientHeight + 2).length"
     )
     assert cut == 0
     assert opened.page.pdf().startswith(b"%PDF")
