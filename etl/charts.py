@@ -90,7 +90,7 @@ def _bars(
     caption = _with_currency(texts(key), rows, measure)
     rest = sum(1 for row in rows if row[measure]) - sum(1 for row in shown if row[measure])
     if rest > 0:
-        caption = f"{caption}. {texts('others', count=rest)}"
+        caption = f"{caption}. {texts('others', count=f'{rest:,}')}"
     return Drawn(caption, svg.bars(points, caption, absent=texts("unpriced"), width=width))
 
 

@@ -21,7 +21,7 @@ Answers = Callable[..., "pa.Table | None"]
 DAYS_A_MONTH = 30
 MOST_SPENDERS = 5
 MOST_MOVERS = 4
-MOST_DEAREST = 4
+MOST_DEAREST = 3
 # From where on a reader should look at what a figure rests on.
 ENOUGH_COMPLETE = 99
 LARGEST_GAP_HOURS = 2
@@ -247,8 +247,8 @@ def _act(known: Facts, texts: Texts, linked: frozenset[str]) -> Iterator[str]:
 
 def _dearest(known: Facts, currency: str | None, texts: Texts) -> Iterator[str]:
     """The instances that would save most, with whose they are."""
-    forgotten, without = _keys(known.forgotten), _keys(known.without_auto_stop)
-    stoppable = [row for row in known.running if _key(row) in forgotten | without]
+    to_stop = _keys(known.forgotten) | _keys(known.without_auto_stop)
+    stoppable = [row for row in known.running if _key(row) in to_stop]
     found = [row for row in (*stoppable, *known.kept) if row["billed_cost_per_day"]]
     found.sort(key=lambda row: (-row["billed_cost_per_day"], row["project_id"], row["instance_id"]))
     if not found:

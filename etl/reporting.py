@@ -46,7 +46,7 @@ def report(
     demeter report usage --by day --from 2026-10-01 --to 2026-10-08 -o week.csv
     demeter report budget --budget 50000
     demeter report running_without_auto_stop
-    demeter report -o report.html
+    demeter report --from 2026-10 -o october.html
     """
     from etl import publish, reports
 
