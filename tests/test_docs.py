@@ -123,7 +123,9 @@ def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
             continue
         other = (page.parent / path).resolve() if path else page
         anchors = (
-            {slug(each) for each in re.findall(r"^#+ (.+)$", prose(other), re.M)} if other.exists() else set()
+            {slug(each) for each in re.findall(r"^#+ (.+)$", prose(other), re.M)}
+            if other.suffix == ".md" and other.exists()
+            else set()
         )
         if not other.exists() or (anchor and anchor not in anchors):
             broken.append(target)
