@@ -47,7 +47,7 @@ class Commands(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            from etl.render import visible
+            from etl.values import visible
 
             # The message may quote the service, and is one line whatever that sent.
             known = isinstance(error, DemeterError)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -70,27 +71,38 @@ def run(lake: Lake, query: str, values: Mapping[str, Any] | None = None) -> pa.T
     check(query)
     wanted = None if _ABOUT_ALL.search(query) else query
     try:
-        return _answer(lake, query, values, wanted)
+        with reading(lake, wanted) as read:
+            return read(query, values)
     except duckdb.CatalogException:
         # What is misspelled is told from what there is; and a query may make up a name.
-        return _answer(lake, query, values, None)
+        with reading(lake) as read:
+            return read(query, values)
 
 
-def _answer(lake: Lake, query: str, values: Mapping[str, Any] | None, wanted: str | None) -> pa.Table:
-    """The result of a query over the views that a text names, or over all."""
+@contextmanager
+def reading(lake: Lake, wanted: str | None = None) -> Iterator[Callable[..., pa.Table]]:
+    """What runs one statement after the other over the views of a lake as it is now, as `run` does.
+
+    The views are those that a text names, if one is given; duckdb.CatalogException where that does not do.
+    """
     with damage.named(lake.path), views.connect(lake, wanted) as connection:
-        try:
-            # It holds for tables what the check holds for files.
-            connection.execute("begin transaction read only")
-            return _shown(_result(connection, query, values))
-        except duckdb.CatalogException as error:
-            if wanted is not None:
-                raise
-            raise _explained(error) from None
-        except (duckdb.Error, pa.ArrowException) as error:
-            if type(error) in MAY_BE_DAMAGE and (damaged := damage.find(lake.path)):
-                raise damaged from None
-            raise _explained(error) from None
+        # It holds for tables what the check holds for files.
+        connection.execute("begin transaction read only")
+
+        def read(query: str, values: Mapping[str, Any] | None = None) -> pa.Table:
+            check(query)
+            try:
+                return _shown(_result(connection, query, values))
+            except duckdb.CatalogException as error:
+                if wanted is not None:
+                    raise
+                raise _explained(error) from None
+            except (duckdb.Error, pa.ArrowException) as error:
+                if type(error) in MAY_BE_DAMAGE and (damaged := damage.find(lake.path)):
+                    raise damaged from None
+                raise _explained(error) from None
+
+        yield read
 
 
 def _explained(error: Exception) -> DemeterError:

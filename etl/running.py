@@ -109,14 +109,15 @@ def run(given: dict[str, Any], /) -> None:
 
     \b
     DEMETER_REPORTS=summary,usage_by_user demeter run
+    DEMETER_REPORTS=all DEMETER_REPORTS_FORMAT=html demeter run
     """
-    from etl import reports, telemetry
+    from etl import publish, telemetry
     from etl.lake import Lake
     from etl.marts import NothingMetered
     from etl.scope import Scope
 
     settings = settings_of(given)
-    chosen = reports.Chosen.of(settings)
+    chosen = publish.Chosen.of(settings)
     with telemetry.told(settings.lake):
         errors = [_swept(settings, Scope())]
         try:
@@ -136,7 +137,7 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> Demeter
     from etl import contract, sweep
     from etl.client import Client
     from etl.lake import private
-    from etl.render import visible
+    from etl.values import visible
 
     sweep.check(settings)
     client = Client(settings)

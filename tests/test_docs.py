@@ -25,6 +25,7 @@ from etl.marts import SEEN
 from etl.page import Page
 from etl.settings import CONTRACTS, SECRETS, Settings
 from etl.terminal import KEYS
+from etl.texts import LANGUAGES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -123,7 +124,9 @@ def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
             continue
         other = (page.parent / path).resolve() if path else page
         anchors = (
-            {slug(each) for each in re.findall(r"^#+ (.+)$", prose(other), re.M)} if other.exists() else set()
+            {slug(each) for each in re.findall(r"^#+ (.+)$", prose(other), re.M)}
+            if other.suffix == ".md" and other.exists()
+            else set()
         )
         if not other.exists() or (anchor and anchor not in anchors):
             broken.append(target)
@@ -197,7 +200,8 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *CONTRACTS,
         *KEYS,
         *("new", "changed", "keyframe", "unread", "gone"),
-        *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false"),
+        *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false", "all"),
+        *LANGUAGES,
     }
     named = {span for span in spans(page) if re.fullmatch(r"[a-z_]+", span)}
     assert named - known == set()
