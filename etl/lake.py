@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -32,6 +32,7 @@ VERSION = 1
 MARKER = "demeter.json"
 FILES_OF_TODAY = 24  # in one table, before they are made one
 COMMITS_BEFORE_CHECKPOINT = 20
+ROW_GROUP_ROWS = 131_072
 SHORT_WHILE_SECONDS = 0.1  # longer than it takes to look whether a lock is held, which holds it too
 
 # What the disk refuses comes from Python, from Delta's writers and, in several kinds, from DuckDB.
@@ -43,7 +44,10 @@ DISK_ERRORS = (
     duckdb.FatalException,
 )
 
-WRITER = deltalake.WriterProperties(compression="ZSTD", compression_level=3)
+# A row group is held in memory while it is written, and is what a reader may skip.
+WRITER = deltalake.WriterProperties(
+    compression="ZSTD", compression_level=3, max_row_group_size=ROW_GROUP_ROWS
+)
 
 ARROW_TYPES = {
     "varchar": pa.string(),
@@ -170,13 +174,12 @@ class Lake:
             writer_properties=WRITER,
         )
 
-    def commit(self, sweep_id: str, project_id: str, rows: Mapping[str, pa.Table], sweep: pa.Table) -> None:
-        """Write the rows of a sweep, and last its row in `sweeps`, which makes them visible."""
+    def commit(self, sweep_id: str, project_id: str, rows: Iterable[tuple[str, pa.Table]]) -> None:
+        """Write the rows of a sweep, a table at a time; the last is its row in `sweeps`, which shows them."""
         marker = self._marker(project_id)
         replace_text(marker, sweep_id)
-        for name, table_rows in rows.items():
+        for name, table_rows in rows:
             self.append(name, table_rows)
-        self.append("sweeps", sweep)
         marker.unlink()
 
     def clean_up(self, project_id: str) -> None:

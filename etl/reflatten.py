@@ -20,6 +20,7 @@ from etl import __version__, raw, rewrite
 from etl.changes import (
     Observer,
     changes,
+    compare,
     count,
     count_changes,
     differs,
@@ -149,12 +150,14 @@ class Reflattening:
         self.staging.clear()
         if self._flatten(sweep):
             self.done.sweep_ids.append(str(sweep["sweep_id"]))
-            rows = changes(self.staging.connection, _observer(sweep))
-            counts = count(self.staging.connection, rows)
+            observer = _observer(sweep)
+            compare(self.staging.connection, observer)
+            rows = dict(changes(self.staging.connection, observer))
+            counts = count(self.staging.connection, rows.get("instances"))
         else:
             self._leave(sweep)
             rows = {each.name: self._as_it_was(each, sweep) for each in kept()}
-            counts = count_changes(rows)
+            counts = count_changes(rows["instances"])
         self._take({name: found for name, found in rows.items() if found.num_rows})
         self.new_sweeps.append(sweep | counts)
 

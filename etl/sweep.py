@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow as pa
 from etl import __version__, raw, rewrite, views
 from etl.answer import BadRequest
 from etl.auth import check_credentials
-from etl.changes import Observer, changes, count, load_last
+from etl.changes import Observer, changes, compare, count, load_last
 from etl.client import Client
 from etl.contract import Breach, breaches
 from etl.damage import Damaged
@@ -206,20 +206,28 @@ class _Run:
             complete and self.scope.is_whole,
         )
         with stage("compare"):
-            rows = changes(self.staging.connection, observer)
-            counts = count(self.staging.connection, rows)
+            compare(self.staging.connection, observer)
             found = breaches(self.staging.connection)
         self._tell_doubts()
-        self.staging.connection.close()
         common = {
             "project_id": self.settings.project_id,
             "sweep_id": self.sweep_id,
             "observed_at": ended,
         }
-        rows["slices"] = _rows("slices", _slice_rows(reader), common)
-        row = self._sweep_row(reader, outcome, before, counts)
+        counts: dict[str, int] = {}
+
+        def rows() -> Iterator[tuple[str, pa.Table]]:
+            instances = None
+            for name, changed in changes(self.staging.connection, observer):
+                instances = changed if name == "instances" else instances
+                yield name, changed
+            counts.update(count(self.staging.connection, instances))
+            yield "slices", _rows("slices", _slice_rows(reader), common)
+            yield "sweeps", _rows("sweeps", [self._sweep_row(reader, outcome, before, counts)], common)
+
         with stage("commit"):
-            self.lake.commit(self.sweep_id, self.settings.project_id, rows, _rows("sweeps", [row], common))
+            self.lake.commit(self.sweep_id, self.settings.project_id, rows())
+        self.staging.connection.close()
         return Sweep(self.sweep_id, outcome.verdict, outcome.reason, counts, reader.error, found)
 
     def _doubt_the_clock(self, reader: Reader, outcome: Outcome) -> None:
