@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -102,21 +102,34 @@ def find(lake: Path) -> Damaged | None:
 
 
 def _checks(lake: Path) -> Iterator[tuple[Path, Callable[[Path], object]]]:
-    """The files of a lake, each with what reads it whole; logs before the files that they name."""
-    notes = (lake / name for name in NOTES)
-    yield from ((path, _json) for path in notes if path.exists() or path.is_symlink())
-    yield from ((path, Path.read_text) for path in sorted(lake.glob("locks/*.writing")))
+    """The files of a lake, each with what reads it whole; logs before the files that they name.
+
+    One that nothing names may be gone by then, as of a run that ended meanwhile.
+    """
+    yield from ((lake / name, _if_there(_json)) for name in NOTES)
+    yield from ((path, _if_there(Path.read_text)) for path in sorted(lake.glob("locks/*.writing")))
     versions = _versions(lake)
     logs = sorted(lake.glob("tables/*/_delta_log")) + sorted(lake.glob("marts/*/_delta_log"))
     for log in logs:
-        yield from ((path, _commit) for path in sorted(log.iterdir()) if COMMIT.fullmatch(path.name))
-        yield from ((path, _parquet) for path in sorted(log.glob("*.checkpoint.parquet")))
+        commits = (path for path in sorted(log.glob("*.json")) if COMMIT.fullmatch(path.name))
+        yield from ((path, _if_there(_commit)) for path in commits)
+        yield from ((path, _if_there(_parquet)) for path in sorted(log.glob("*.checkpoint.parquet")))
         yield log, lambda log: _table(log, versions)
     for log in logs:
         yield from ((Path(unquote(uri)), _parquet) for uri in sorted(_table(log, versions).file_uris()))
     for kept in ("marts/memory", "exports"):
-        yield from ((path, _json) for path in sorted(lake.glob(f"{kept}/**/*.json")))
-        yield from ((path, _parquet) for path in sorted(lake.glob(f"{kept}/**/*.parquet")))
+        yield from ((path, _if_there(_json)) for path in sorted(lake.glob(f"{kept}/**/*.json")))
+        yield from ((path, _if_there(_parquet)) for path in sorted(lake.glob(f"{kept}/**/*.parquet")))
+
+
+def _if_there(check: Callable[[Path], object]) -> Callable[[Path], None]:
+    """The check of a file that may be gone."""
+
+    def checked(path: Path) -> None:
+        with suppress(FileNotFoundError):
+            check(path)
+
+    return checked
 
 
 def _versions(lake: Path) -> dict[Path, int]:

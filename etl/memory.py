@@ -11,6 +11,7 @@ import duckdb
 
 from etl import marts
 from etl.columns import quoted
+from etl.damage import Damaged
 from etl.lake import Lake
 from etl.marts import Published
 
@@ -35,6 +36,8 @@ def recall(connection: duckdb.DuckDBPyConnection, lake: Lake, published: Publish
     for name, columns in RELATIONS.items():
         if published:
             path = marts.directory(lake) / FOLDER / published.memory / f"{name}.parquet"
+            if not path.exists():
+                raise Damaged(lake.path, path, FileNotFoundError())
             source = f"as select * from read_parquet({quoted(str(path))})"
         elif columns:
             source = f"({columns})"

@@ -194,6 +194,16 @@ def contents(lake: Lake) -> dict[str, list[str]]:
     return {name: sorted(map(str, rows)) for name, rows in views_of(lake, *STORED).items()}
 
 
+def test_a_build_that_misses_what_it_remembered_works_all_days_out(lake: Lake, built_lake: Lake) -> None:
+    away(path := memory_file(lake))
+    result = demeter(lake, "build")
+    assert (result.exit_code, one_line(result)) == (
+        0,
+        f"{path} cannot be read (it is missing): {MARTS}; this build does so",
+    )
+    assert contents(Lake(lake.path)) == contents(built_lake)
+
+
 OF_MARTS: list[tuple[str, Callable[[Lake], Path]]] = [
     ("current.json", lambda lake: lake.path / "marts" / "current.json"),
     ("rows", lambda lake: mart_file(lake, "*.parquet")),
