@@ -56,6 +56,7 @@ class History:
         lake.create()
         self.connection = duckdb.connect()
         self.connection.execute("set timezone = 'UTC'")
+        self.connection.execute("set enable_progress_bar = false")
         self._take_pattern()
         self._make_fleet()
 
@@ -172,7 +173,10 @@ named as (
             case when copy = 0 then instance_id
                 else 'DE-' || md5(instance_id || copy)[:8] || instance_id[12:] end as instance_id,
             case when copy = 0 then name else name || '-' || copy end as name,
-            case when copy = 0 then user_id else md5(user_id || copy) end as user_id
+            case when copy = 0 then user_id else md5(user_id || copy) end as user_id,
+            -- Whoever is born later runs until it is stopped.
+            auto_stop_enabled and slot < {instances} as auto_stop_enabled,
+            case when slot < {instances} then auto_stop_seconds end as auto_stop_seconds
         ),
         instance_id as pattern_id, user_id as pattern_user_id
     from told

@@ -37,7 +37,7 @@ MACROS = "create or replace macro unix_micros(instant) as epoch_us(instant)"
 FIGURED = ("tz", "billed_statuses", "region", "currency", "dedicated_pools_are_billed")
 
 # Of the files of the tidy tables, so many are worked out at once: a row of theirs becomes several, and wider.
-BYTES_AT_ONCE = 16_000_000
+BYTES_AT_ONCE = 8_000_000
 
 Progress = Callable[[int, int], None]
 
@@ -124,6 +124,7 @@ def _connection(settings: Settings, lake: Lake) -> duckdb.DuckDBPyConnection:
     connection.execute(f"set memory_limit = {quoted(settings.memory)}")
     connection.execute(f"set temp_directory = {quoted(str(spill))}")
     connection.execute("set preserve_insertion_order = false")
+    connection.execute("set enable_progress_bar = false")
     return connection
 
 

@@ -32,6 +32,8 @@ qualify row_number() over (
 def create(lake: Lake, connection: duckdb.DuckDBPyConnection, wanted: str | None = None) -> None:
     """Create the views in the connection's present database, of all tables or those that a text names."""
     connection.execute("set timezone = 'UTC'")
+    # DuckDB writes it to standard output, among what was asked for.
+    connection.execute("set enable_progress_bar = false")
     for name, query in _at_one_moment(lake, connection, wanted):
         connection.execute(f"create view {name} as {query}")
 
