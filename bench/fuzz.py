@@ -24,7 +24,7 @@ with atheris.instrument_imports(include=["etl"]):
     from etl.page import BadPage, Page, read_page
     from etl.raw import RawPage
 
-from bench.kept import Row, missing
+from bench.kept import Row, missing, spread
 
 TESTS = Path(__file__).parents[1] / "tests"
 NOON = datetime(2026, 10, 12, 12, tzinfo=UTC)
@@ -55,6 +55,7 @@ class Flattener:
     def flattened(self, page: Page) -> dict[str, list[Row]]:
         """The tidy relations of the page."""
         self.staging.add([RawPage(0, 1, page)])
+        spread(self.connection)
         found = {table.name: self._rows(f"tidy_{table.name}") for table in kept()}
         for name in self.filled:
             self.connection.execute(f"delete from {name}")

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from etl import columns
 from etl.dictionary import kept, maps
+from etl.flatten import from_parts
 
 Row = dict[str, Any]
 Change = tuple[str, str | None, Any]
@@ -28,7 +31,12 @@ MAPS = {
     else KINDS_OF_MAPS[path]
     for path in columns.map_paths()
 }
-OBJECTS = [path for path in columns.document_form().objects if path]
+OBJECTS = [
+    path
+    for part in ("", *columns.PARTS)
+    for inside in columns.own_form(part).objects
+    if (path := ".".join(filter(None, (part, inside))))
+]
 PLACES = sorted(
     {*FIELDS, *MAPS, *OBJECTS, LIST, f"{LIST}.0", *(f"{LIST}.1.{path}" for path in ITEM_FIELDS)} - {"id"}
 )
@@ -176,6 +184,18 @@ def joined(path: str, key: str) -> str:
     """The path of an unknown key: quoted where it could be taken for several."""
     shown = key if key and "." not in key and '"' not in key else json.dumps(key, ensure_ascii=False)
     return f"{path}.{shown}" if path else shown
+
+
+def spread(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give each document that was added rows of its own from the parts that it shares with others."""
+    carriers = "select document_id, unnest(parts) as part_id from documents"
+    for table in from_parts():
+        name = f"seen_{table.name}"
+        connection.execute(
+            f"insert into {name} by name select carried.document_id, seen.* exclude (document_id, part_id) "
+            f"from {name} as seen join ({carriers}) as carried using (part_id); "
+            f"delete from {name} where document_id is null"
+        )
 
 
 def missing(sent: Sequence[Row], found: dict[str, list[Row]]) -> list[str]:

@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench import hostile
-from bench.kept import missing
+from bench.kept import missing, spread
 from etl import views
 from etl.dictionary import kept
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
@@ -479,6 +479,7 @@ def flattened(page: bytes) -> dict[str, list[dict[str, Any]]]:
     staging = Staging()
     read = read_page(page, datetime(2026, 10, 12, tzinfo=UTC), staging.connection.cursor())
     staging.add([RawPage(0, 1, read)])
+    spread(staging.connection)
     relations(staging.connection)
     found = {table.name: staging.connection.sql(f"from tidy_{table.name}") for table in kept()}
     return {

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from etl.columns import quoted
 from etl.dictionary import Table, all_columns, kept
-from etl.flatten import relations
+from etl.flatten import from_parts, relations
 from etl.lake import Lake
 from etl.scope import WHOLE
 
@@ -67,11 +67,21 @@ select instance_id from away_instances where not is_doubted
 # Of several documents about one instance the newest counts: by its own update, else as it came.
 _WINNERS = """
 create or replace temp table winners as
-select document_id, observed_at, instance_id, updated_at, slice, page
+select document_id, observed_at, instance_id, updated_at, slice, page, parts
 from documents
 qualify instance_id is null or row_number() over (
     partition by instance_id
     order by updated_at desc nulls last, observed_at desc, document_id desc) = 1
+"""
+
+
+# What a part of documents says was said by the newest of those that have it.
+_NEWEST = """
+create or replace temp table part_documents as
+select part_id, document_id
+from (select document_id, updated_at, instance_id, unnest(parts) as part_id from winners)
+qualify row_number() over (
+    partition by part_id order by updated_at desc nulls last, instance_id desc, document_id desc) = 1
 """
 
 
@@ -118,6 +128,12 @@ def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> dict[s
     """
     relations(connection)
     connection.execute(_WINNERS)
+    connection.execute(_NEWEST)
+    for table in from_parts():
+        connection.execute(
+            f"update seen_{table.name} as seen set document_id = part_documents.document_id "
+            "from part_documents where seen.part_id = part_documents.part_id"
+        )
     for table in kept():
         connection.execute(_now(table))
     connection.execute(

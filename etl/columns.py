@@ -54,6 +54,9 @@ FAULTS = {
 # The lists of objects, each of which becomes rows of a table.
 LISTS = ("spec.extend_storage",)
 
+# The objects of a document that many documents have letter by letter: each is read once.
+PARTS = ("profile", "flavor_details")
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -64,6 +67,11 @@ class Leaf:
     base: str
     value: str
     pointer: str
+
+    @property
+    def path(self) -> str:
+        """The dotted path that the pointer is."""
+        return self.pointer[1:].replace("/", ".")
 
     @property
     def name(self) -> str:
@@ -98,19 +106,20 @@ class Leaf:
 class Form:
     """What the reference lets an object hold, by path: objects with their keys, maps, lists, texts.
 
-    `shape` is its structure for json_transform.
+    `shape` is its structure for json_transform. Of the objects at `parts` the keys are not its concern.
     """
 
     shape: str
     objects: Mapping[str, frozenset[str]]
     maps: tuple[str, ...]
     lists: tuple[str, ...]
+    parts: tuple[str, ...]
     texts: tuple[str, ...]
 
     @property
     def kinds(self) -> dict[str, str]:
         """The JSON type that stands at each path; OTHER is whatever can be read as text."""
-        objects = dict.fromkeys((*self.objects, *self.maps), "OBJECT")
+        objects = dict.fromkeys((*self.objects, *self.maps, *self.parts), "OBJECT")
         return {**objects, **dict.fromkeys(self.lists, "ARRAY"), **dict.fromkeys(self.texts, "OTHER")}
 
 
@@ -121,14 +130,22 @@ def quoted(text: str) -> str:
 
 @cache
 def leaves() -> tuple[Leaf, ...]:
-    """Every field of the dictionary, once for each object that it occurs in."""
+    """Every field of the dictionary, once for each object that it occurs in, as of the document."""
     return tuple(
-        _leaf(table, column, base)
+        _leaf(table, column, base, "")
         for table in kept()
         for base in table.bases
         if not base.endswith("[]")
         for column in table.columns
         if column.field
+    )
+
+
+@cache
+def own_leaves(part: str = "") -> tuple[Leaf, ...]:
+    """The fields of a document itself, or of the object that is this part of it."""
+    return tuple(
+        _leaf(leaf.table, leaf.column, leaf.base, part) for leaf in leaves() if _part_of(leaf.path) == part
     )
 
 
@@ -146,15 +163,21 @@ def item_leaves(path: str) -> tuple[Leaf, ...]:
 
 
 @cache
-def document_form() -> Form:
-    """What a document may hold."""
-    return _form(leaves(), map_paths(), LISTS)
+def own_form(part: str = "") -> Form:
+    """What a document may hold, or the object that is this part of it."""
+    return _form(own_leaves(part), own_maps(part), () if part else LISTS, () if part else PARTS)
 
 
 @cache
 def item_form(path: str) -> Form:
     """What an object in the list at a path may hold."""
-    return _form(item_leaves(path), (), ())
+    return _form(item_leaves(path), (), (), ())
+
+
+@cache
+def own_maps(part: str = "") -> tuple[str, ...]:
+    """The paths, inside of it, of the maps of a document itself, or of this part of it."""
+    return tuple(_inside(path, part) for path in map_paths() if _part_of(path) == part)
 
 
 @cache
@@ -175,14 +198,26 @@ def struct_value(path: str) -> str:
     return "s." + ".".join(f'"{part}"' for part in path.split("."))
 
 
-def _leaf(table: Table, column: Column, base: str) -> Leaf:
+def _leaf(table: Table, column: Column, base: str, part: str) -> Leaf:
     path = _path(column.field, table, base)
     around = _map_around(path)
     if around:
-        value = f"({struct_value(around)} ->> {quoted('$.' + json.dumps(path[len(around) + 1 :]))})"
+        inside = quoted("$." + json.dumps(path[len(around) + 1 :]))
+        value = f"({struct_value(_inside(around, part))} ->> {inside})"
     else:
-        value = struct_value(path) + ("::varchar" if column.type == "list" else "")
-    return Leaf(column, table, base, value, pointer(path))
+        value = struct_value(_inside(path, part)) + ("::varchar" if column.type == "list" else "")
+    return Leaf(column, table, base, value, pointer(_inside(path, part)))
+
+
+def _part_of(path: str) -> str:
+    """The part of a document that a path leads into; empty where it leads into none."""
+    first, _, rest = path.partition(".")
+    return first if rest and first in PARTS else ""
+
+
+def _inside(path: str, part: str) -> str:
+    """The path as seen from the object that is this part of a document."""
+    return path[len(part) + 1 :] if part else path
 
 
 def _item_pointer(column: Column, table: Table) -> str:
@@ -200,29 +235,28 @@ def _path(field: str, table: Table, base: str) -> str:
     return f"{base}.{_relative(field, table)}"
 
 
-def _path_of(leaf: Leaf) -> str:
-    return leaf.pointer[1:].replace("/", ".")
+def _map_around(path: str, maps: Sequence[str] | None = None) -> str | None:
+    """The map that a path leads into, of these or of all."""
+    known = map_paths() if maps is None else maps
+    return next((each for each in known if path.startswith(each + ".")), None)
 
 
-def _map_around(path: str) -> str | None:
-    """The map that a path leads into."""
-    return next((each for each in map_paths() if path.startswith(each + ".")), None)
-
-
-def _form(leaves: Sequence[Leaf], maps: tuple[str, ...], lists: tuple[str, ...]) -> Form:
+def _form(
+    leaves: Sequence[Leaf], maps: tuple[str, ...], lists: tuple[str, ...], parts: tuple[str, ...]
+) -> Form:
     """The form of an object with these fields; what lies inside of a map is the map's own."""
-    kinds = {_path_of(leaf): "JSON" if leaf.column.type == "list" else "VARCHAR" for leaf in leaves}
-    kinds = {path: kind for path, kind in kinds.items() if not _map_around(path)}
+    kinds = {leaf.path: "JSON" if leaf.column.type == "list" else "VARCHAR" for leaf in leaves}
+    kinds = {path: kind for path, kind in kinds.items() if not _map_around(path, maps)}
     tree: dict[str, Any] = {}
     keys: dict[str, set[str]] = {}
-    for path, kind in {**kinds, **dict.fromkeys((*maps, *lists), "JSON")}.items():
-        parts = path.split(".")
+    for path, kind in {**kinds, **dict.fromkeys((*maps, *lists, *parts), "JSON")}.items():
+        names = path.split(".")
         inner = tree
-        for part in parts[:-1]:
-            inner = inner.setdefault(part, {})
-        inner[parts[-1]] = kind
-        for depth, part in enumerate(parts):
-            keys.setdefault(".".join(parts[:depth]), set()).add(part)
-    texts = dict.fromkeys(_path_of(leaf) for leaf in leaves if leaf.column.type == "text")
+        for name in names[:-1]:
+            inner = inner.setdefault(name, {})
+        inner[names[-1]] = kind
+        for depth, name in enumerate(names):
+            keys.setdefault(".".join(names[:depth]), set()).add(name)
+    texts = dict.fromkeys(leaf.path for leaf in leaves if leaf.column.type == "text")
     objects = {path: frozenset(found) for path, found in keys.items()}
-    return Form(json.dumps(tree), objects, maps, lists, tuple(texts))
+    return Form(json.dumps(tree), objects, maps, lists, parts, tuple(texts))

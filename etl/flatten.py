@@ -2,6 +2,9 @@
 
 Pages are added in batches, so that no more of them is held than a batch. What a document says
 beyond the reference becomes rows of `extras`; what cannot be used becomes rows of `quarantine`.
+
+Half of a document is what it has in common with others: its user, its profile, its flavor. Such a part
+is read once a batch, however many documents have it. Its rows stand for the newest of those documents.
 """
 
 from __future__ import annotations
@@ -30,10 +33,11 @@ _PAGES = pa.schema(
 _STAGING = """
 create table documents (
     document_id bigint, slice bigint, page bigint, observed_at timestamptz, instance_id varchar,
-    created_at timestamptz, updated_at timestamptz
+    created_at timestamptz, updated_at timestamptz, parts bigint[]
 );
 create table seen_attributes (
-    document_id bigint, owner_kind varchar, owner_id varchar, map varchar, key varchar, value varchar
+    document_id bigint, part_id bigint, owner_kind varchar, owner_id varchar, map varchar, key varchar,
+    value varchar
 );
 create table seen_extras (document_id bigint, instance_id varchar, path varchar, value varchar);
 create table seen_quarantine (
@@ -41,6 +45,7 @@ create table seen_quarantine (
     document varchar, slice bigint, page bigint
 );
 create sequence document_ids;
+create sequence part_ids;
 """
 
 _SHAPED = f"""
@@ -82,13 +87,29 @@ from unnested
 where document is not null
 """
 
+# The objects that are one part of the documents, each once, and every document with its own.
+_PARTS = """
+create or replace temp table part_$part as
+select nextval('part_ids') as part_id, 0 as item, *,
+    json_transform(document, $shape) as s,
+    json_type(document, $paths) as kinds,
+    json_keys(document, $objects) as keys
+from (select distinct s.$part as document from shaped where instance_id is not null)
+where json_type(document) = 'OBJECT';
+create or replace temp view carried_$part as
+select part_id, part.item, shaped.document_id, instance_id, slice, page, '$part' as place, part.document,
+    part.kinds, part.keys
+from shaped join part_$part as part on shaped.s.$part = part.document
+where instance_id is not null
+"""
+
 _DOCUMENTS = """
 insert into documents
 select document_id, slice, page, observed_at, instance_id, instances__created_at__0,
-    instances__updated_at__0
+    instances__updated_at__0, parts
 from typed
 union all
-select document_id, slice, page, observed_at, null, timestamp_ms_of(s.creation_timestamp), null
+select document_id, slice, page, observed_at, null, timestamp_ms_of(s.creation_timestamp), null, []
 from shaped where instance_id is null
 """
 
@@ -110,19 +131,25 @@ class Staging:
 
     def add(self, pages: Sequence[RawPage]) -> None:
         """Flatten a batch of pages into the staging relations."""
+        if not pages:
+            return
         rows = [(p.slice, p.number, p.page.observed_at, p.page.repaired, p.page.body) for p in pages]
         arrays = [
             pa.array(list(values), field.type)
             for values, field in zip(zip(*rows, strict=True), _PAGES, strict=True)
         ]
         self.connection.register("pages", pa.Table.from_arrays(arrays, schema=_PAGES))
-        self.connection.execute(_formed(_SHAPED, columns.document_form()))
+        self.connection.execute(_formed(_SHAPED, columns.own_form()))
         self.connection.unregister("pages")
-        oddities.set_aside(self.connection, columns.document_form(), "shaped")
+        oddities.set_aside(self.connection, columns.own_form(), "shaped")
+        for part in columns.PARTS:
+            self._add_parts(part)
         for statement in _from_documents():
             self.connection.execute(statement)
         for path in columns.LISTS:
             self._add_items(path)
+        for name in _passing():
+            self.connection.execute(f"drop table if exists {name}")
 
     def clear(self) -> None:
         """Forget the pages that were added."""
@@ -130,6 +157,14 @@ class Staging:
             self.connection.execute(f"delete from {name}")
         for table in _from_fields():
             self.connection.execute(f"delete from seen_{table.name}")
+
+    def _add_parts(self, part: str) -> None:
+        """Flatten the objects that are one part of the documents."""
+        form = columns.own_form(part)
+        self.connection.execute(_formed(_PARTS.replace("$part", part), form))
+        oddities.set_aside(self.connection, form, f"part_{part}", f"carried_{part}")
+        for statement in _from_parts(part):
+            self.connection.execute(statement)
 
     def _add_items(self, path: str) -> None:
         """Flatten the objects in the lists at one path; most documents have none."""
@@ -148,6 +183,12 @@ def relations(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
             f"create or replace temp view tidy_{table.name} as {sqlfiles.text('tidy', table.name)}"
         )
+
+
+def from_parts() -> list[Table]:
+    """The tables with rows from parts: these have a `part_id`, and not yet the id of a document."""
+    names = {leaf.table.name for part in columns.PARTS for leaf in columns.own_leaves(part)}
+    return [table for table in kept() if table.owner == "shared" and table.name in (*names, "attributes")]
 
 
 def _formed(statement: str, form: Form) -> str:
@@ -170,63 +211,100 @@ def _from_fields() -> list[Table]:
 
 def _seen_table(table: Table) -> str:
     fields = [f"{column.name} {column.sql_type}" for column in table.columns if column.field]
-    lead = [] if "instance_id" in table.keys else ["instance_id varchar"]
-    return f"create table seen_{table.name} (document_id bigint, item bigint, {', '.join(lead + fields)})"
+    return (
+        f"create table seen_{table.name} (document_id bigint, part_id bigint, item bigint, "
+        f"{', '.join(fields)})"
+    )
+
+
+def _passing() -> list[str]:
+    """The relations of a batch of pages that nobody needs after it."""
+    parts = [f"{kind}_{part}" for kind in ("part", "typed") for part in columns.PARTS]
+    return ["shaped", "typed", *parts, "items", "typed_items", "unlike"]
+
+
+def _from_parts(part: str) -> Iterator[str]:
+    """The statements that spread the objects of one part over the staging relations."""
+    typed, carried = f"typed_{part}", f"carried_{part}"
+    leaves, maps = columns.own_leaves(part), columns.own_maps(part)
+    yield _typed(typed, f"part_{part}", ["part_id", "item", "document"], leaves, maps)
+    yield oddities.unreadable(typed, carried, "part_id")
+    for table in dict.fromkeys(leaf.table for leaf in leaves if leaf.table.owner == "shared"):
+        yield _from_object(typed, "part_id", table, [leaf for leaf in leaves if leaf.table == table])
+    yield from _without_key(typed, "part_id", carried, part)
+    for path in maps:
+        yield _from_map(typed, "part_id", path, part)
 
 
 def _from_documents() -> Iterator[str]:
     """The statements that spread the shaped documents over the staging relations."""
     yield oddities.UNUSABLE
-    contents = [f"{columns.struct_value(path)} as {_content(path)}" for path in _contents()]
+    lent = [leaf for part in columns.PARTS for leaf in _lent(part)]
+    head = ["document_id", "item", "slice", "page", "observed_at", "instance_id", "parts"]
+    contents = (*columns.own_maps(), *columns.LISTS)
     yield _typed(
-        "typed", "shaped", columns.leaves(), contents, [_twice(path) for path in columns.map_paths()]
+        "typed", _with_parts(), [*head, *(leaf.name for leaf in lent)], columns.own_leaves(), contents
     )
-    yield oddities.unreadable("shaped", "typed")
+    yield oddities.unreadable("typed", "shaped")
     yield _DOCUMENTS
-    for table in _from_fields():
-        for base in table.bases:
-            leaves = [leaf for leaf in columns.leaves() if (leaf.table, leaf.base) == (table, base)]
-            if leaves:
-                yield _from_object("typed", table, leaves)
-    yield from _without_key()
-    yield from (_from_map(path) for path in columns.map_paths())
+    leaves = [*columns.own_leaves(), *lent]
+    for table, base in dict.fromkeys((leaf.table, leaf.base) for leaf in leaves):
+        own = [leaf for leaf in leaves if (leaf.table, leaf.base) == (table, base)]
+        yield _from_object("typed", "document_id", table, own)
+    yield from _without_key("typed", "document_id", "shaped")
+    for path in columns.own_maps():
+        yield _from_map("typed", "document_id", path)
+
+
+def _with_parts() -> str:
+    """The usable documents, each with the fields of its parts that say something of an instance."""
+    lent = [f"typed_{part}.{leaf.name}" for part in columns.PARTS for leaf in _lent(part)]
+    ids = ", ".join(f"typed_{part}.part_id" for part in columns.PARTS)
+    joins = [f"left join typed_{part} on shaped.s.{part} = typed_{part}.document" for part in columns.PARTS]
+    return (
+        f"(select shaped.*, {', '.join(lent)}, "
+        f"list_filter([{ids}], lambda part_id: part_id is not null) as parts "
+        f"from shaped {' '.join(joins)} where shaped.instance_id is not null)"
+    )
+
+
+def _lent(part: str) -> list[Leaf]:
+    """The fields of a part that are columns of an instance."""
+    return [leaf for leaf in columns.own_leaves(part) if leaf.table.owner == "instance"]
 
 
 def _from_items(path: str) -> Iterator[str]:
     """The statements that spread the shaped items of a list over the staging relations."""
-    yield _typed("typed_items", "items", columns.item_leaves(path))
-    yield oddities.unreadable("items", "typed_items")
-    for table in dict.fromkeys(leaf.table for leaf in columns.item_leaves(path)):
-        leaves = [leaf for leaf in columns.item_leaves(path) if leaf.table == table]
-        yield _from_object("typed_items", table, leaves)
+    leaves = columns.item_leaves(path)
+    yield _typed("typed_items", "items", ["document_id", "item", "instance_id"], leaves)
+    yield oddities.unreadable("typed_items", "items", "document_id")
+    for table in dict.fromkeys(leaf.table for leaf in leaves):
+        yield _from_object(
+            "typed_items", "document_id", table, [leaf for leaf in leaves if leaf.table == table]
+        )
 
 
 def _typed(
-    name: str,
-    relation: str,
-    leaves: Sequence[Leaf],
-    contents: Sequence[str] = (),
-    more_faults: Sequence[str] = (),
+    name: str, relation: str, head: Sequence[str], leaves: Sequence[Leaf], contents: Sequence[str] = ()
 ) -> str:
-    """The statement that types every field of a relation of shaped objects, and lists the faults."""
+    """The statement that types every field of a relation of shaped objects, and lists the faults.
+
+    `contents` are the paths of what is spread over rows: the maps, and the lists of objects.
+    """
     texts = [leaf for leaf in leaves if leaf.column.type == "text"]
     others = [leaf for leaf in leaves if leaf.column.type != "text"]
     came = [f"{leaf.typed} as {leaf.name}" for leaf in texts]
     came += [f"{leaf.value} as {leaf.raw}" for leaf in others]
-    read = [f"{leaf.typed_from_raw} as {leaf.name}" for leaf in others]
-    faults = [*(leaf.fault for leaf in others), *more_faults]
+    came += [f"{columns.struct_value(path)} as {_content(path)}" for path in contents]
+    read = ["*", *(f"{leaf.typed_from_raw} as {leaf.name}" for leaf in others)]
+    faults = [leaf.fault for leaf in others]
+    faults += [_twice(path) for path in contents if path not in columns.LISTS]
     return (
-        f"create or replace temp table {name} as with came as ("
-        "select document_id, item, slice, page, observed_at, instance_id, "
-        f"{', '.join([*came, *contents])} from {relation} where instance_id is not null), "
-        f"read as (select *, {', '.join(read)} from came) "
-        f"select *, list_filter([{', '.join(faults)}], lambda fault: fault is not null) as faults from read"
+        f"create or replace temp table {name} as with came as (select {', '.join([*head, *came])} "
+        f"from {relation}), read as (select {', '.join(read)} from came) "
+        f"select *, list_filter([{', '.join(faults)}]::varchar[], lambda fault: fault is not null) as faults "
+        "from read"
     )
-
-
-def _contents() -> tuple[str, ...]:
-    """The paths of what is spread over rows: the maps, and the lists of objects."""
-    return (*columns.map_paths(), *columns.LISTS)
 
 
 def _content(path: str) -> str:
@@ -241,38 +319,43 @@ def _twice(path: str) -> str:
     return f"case when len({keys}) > len(list_distinct({keys})) then {said} end"
 
 
-def _from_object(typed: str, table: Table, leaves: Sequence[Leaf]) -> str:
+def _from_object(typed: str, key: str, table: Table, leaves: Sequence[Leaf]) -> str:
     """Rows of a table from the objects at one place, where they say anything."""
     own = [leaf for leaf in leaves if not (table.owner == "instance" and leaf.column.name == "instance_id")]
-    names = ", ".join(f"{leaf.name} as {leaf.column.name}" for leaf in own)
+    names = [f"{leaf.name} as {leaf.column.name}" for leaf in own]
     known = [leaf.name for leaf in own if leaf.column.role == "key"] or [leaf.name for leaf in own]
     # An instance is one by its id alone.
     said = "true" if table.name == "instances" else _any_of(known)
+    owner = ["instance_id"] if table.owner == "instance" else []
     return (
-        f"insert into seen_{table.name} by name select document_id, item, instance_id, {names} "
+        f"insert into seen_{table.name} by name select {', '.join([key, 'item', *owner, *names])} "
         f"from {typed} where {said}"
     )
 
 
-def _without_key() -> Iterator[str]:
+def _without_key(typed: str, key: str, carried: str, part: str = "") -> Iterator[str]:
     """Set aside objects that several instances share, where they say something but not what they are."""
-    keys = [leaf for leaf in columns.leaves() if leaf.table.owner == "shared" and leaf.column.role == "key"]
-    for pointer, key in {leaf.pointer.rpartition("/")[0]: leaf for leaf in keys}.items():
+    own = columns.own_leaves(part)
+    named = [leaf for leaf in own if leaf.table.owner == "shared" and leaf.column.role == "key"]
+    for pointer, name in {leaf.pointer.rpartition("/")[0]: leaf for leaf in named}.items():
         path = pointer[1:].replace("/", ".")
-        inside = [leaf for leaf in columns.leaves() if leaf.pointer.startswith(pointer + "/")]
-        others = [leaf.name for leaf in inside if leaf.pointer != key.pointer]
+        others = [
+            leaf.name
+            for leaf in own
+            if leaf.pointer.startswith(pointer + "/") and leaf.pointer != name.pointer
+        ]
         said = [_any_of(others)] if others else []
         said += [
             f"(json_type({content}) = 'OBJECT' and {content}::varchar <> '{{}}')"
-            for content in (_content(each) for each in columns.map_paths() if each.startswith(path + "."))
+            for content in (_content(each) for each in columns.own_maps(part) if each.startswith(path))
         ]
         if said:
             yield (
                 "insert into seen_quarantine select document_id, instance_id, "
-                f"{quoted(path)}, md5(value), 'no usable id', value, slice, page from ("
-                f"select shaped.*, json_extract(document, {quoted(pointer)})::varchar as value "
-                f"from typed join shaped using (document_id) "
-                f"where {key.name} is null and ({' or '.join(said)}))"
+                f"{quoted(part or path)}, md5(value), 'no usable id', value, slice, page from ("
+                f"select here.*, json_extract(document, {quoted(pointer)})::varchar as value "
+                f"from {carried} as here where {key} in ("
+                f"select {key} from {typed} where {name.name} is null and ({' or '.join(said)})))"
             )
 
 
@@ -281,21 +364,21 @@ def _any_of(names: Sequence[str]) -> str:
     return f"coalesce({', '.join(f'{name}::varchar' for name in names)}) is not null"
 
 
-def _from_map(path: str) -> str:
-    """Rows of `attributes` from one map."""
-    field = path.removeprefix("queuing_info.") if path.startswith("queuing_info.flavor_details.") else path
+def _from_map(typed: str, key: str, path: str, part: str = "") -> str:
+    """Rows of `attributes` from the map at a path of a document, or of a part of it."""
+    field = f"{part}.{path}" if part else path.removeprefix("queuing_info.")
     found = next(each for each in maps() if each.field == field)
     owner = {
         "profile": "profiles__profile_id__0",
         "provision": "profiles__profile_id__0",
-        "flavor": f"flavors__flavor__{int(field != path)}",
+        "flavor": f"flavors__flavor__{0 if part else 1}",
     }.get(found.owner_kind, "instance_id")
     value = _content(path)
     escaped = "replace(replace(key, '~', '~0'), '/', '~1')"
     return (
-        "insert into seen_attributes "
-        f"select document_id, {quoted(found.owner_kind)}, owner_id, {quoted(found.name)}, key, "
-        f"nullif(content ->> ('/' || {escaped}), '') from ("
-        f"select document_id, {owner} as owner_id, {value} as content, unnest(json_keys({value})) as key "
-        f"from typed where json_type({value}) = 'OBJECT' and {owner} is not null)"
+        f"insert into seen_attributes by name select {key}, {quoted(found.owner_kind)} as owner_kind, "
+        f"owner_id, {quoted(found.name)} as map, key, nullif(content ->> ('/' || {escaped}), '') as value "
+        "from ("
+        f"select {key}, {owner} as owner_id, {value} as content, unnest(json_keys({value})) as key "
+        f"from {typed} where json_type({value}) = 'OBJECT' and {owner} is not null)"
     )

@@ -23,6 +23,7 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
+from etl import damage
 from etl.columns import quoted
 from etl.dictionary import TABLES, Table, all_columns, table
 from etl.errors import LakeBusy, UsageError
@@ -85,6 +86,8 @@ class Lake:
             raise UsageError(f"the lake {self.path} is a file: give a directory with DEMETER_LAKE")
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # What spills makes a directory in it, but none above that.
+            self.spill("").mkdir(exist_ok=True, mode=0o700)
             self._check_version()
             for each in TABLES:
                 if not deltalake.DeltaTable.is_deltatable(str(self.location(each.name))):
@@ -114,6 +117,7 @@ class Lake:
     def delta(self, name: str) -> deltalake.DeltaTable:
         """The table as of now."""
         if name not in self._tables:
+            damage.check_log(self.path, self.location(name))
             self._tables[name] = deltalake.DeltaTable(str(self.location(name)))
         else:
             self._tables[name].update_incremental()
@@ -202,14 +206,15 @@ class Lake:
     def keep(self, name: str) -> None:
         """Compact and checkpoint one table where commits have piled up."""
         with self.lock("house", wait=True):
-            merge(self.delta(name))
+            merge(self.delta(name), sorted_by(table(name)))
             checkpoint(self.delta(name), self.location(name))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Raise UsageError, which says what to mend, where the disk refuses what is done inside."""
         try:
-            yield
+            with damage.named(self.path):
+                yield
         except DISK_ERRORS as error:
             reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
             raise UsageError(
@@ -247,6 +252,7 @@ class Lake:
         return False
 
     def _delta_at(self, name: str, version: int) -> deltalake.DeltaTable:
+        damage.check_log(self.path, self.location(name))
         return deltalake.DeltaTable(str(self.location(name)), version=version)
 
     def _marker(self, project_id: str) -> Path:
@@ -271,10 +277,7 @@ class Lake:
         marker = self.path / MARKER
         if not marker.exists():
             return
-        try:
-            version = int(json.loads(marker.read_text(encoding="utf-8"))["version"])
-        except (ValueError, KeyError, TypeError):
-            raise UsageError(f"{marker} is not readable: restore it, or give another lake") from None
+        version = damage.read(self.path, marker, lambda values: int(values["version"]))
         if version > VERSION:
             raise UsageError(
                 f"the lake {self.path} is of version {version} and this demeter knows {VERSION}: "
@@ -291,11 +294,19 @@ def _is_taken(file: IO[str], wait: bool) -> bool:
     return True
 
 
-def merge(delta: deltalake.DeltaTable) -> None:
-    """Make one of the files of each day that has too many."""
+def merge(delta: deltalake.DeltaTable, column: str | None = None) -> None:
+    """Make one of the files of each day that has too many, its rows sorted by a column if one is given."""
     for day in crowded(delta):
         chosen = [(delta.metadata().partition_columns[0], "=", day)] if day else None
-        delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
+        if column:
+            delta.optimize.z_order([column], partition_filters=chosen, writer_properties=WRITER)
+        else:
+            delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
+
+
+def sorted_by(table: Table) -> str | None:
+    """The column by which the rows of a merged file lie, so that what stays the same lies together."""
+    return next((key for key in table.keys if key.endswith("_id")), next(iter(table.keys), None))
 
 
 def crowded(delta: deltalake.DeltaTable) -> dict[str, list[str]]:

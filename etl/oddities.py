@@ -19,8 +19,8 @@ from etl.columns import Form, quoted
 
 _STRANGE = pa.schema(
     [
-        ("document_id", pa.int64()),
-        ("item", pa.int64()),
+        ("kinds", pa.list_(pa.string())),
+        ("keys", pa.list_(pa.list_(pa.string()))),
         ("pointer", pa.string()),
         ("path", pa.string()),
         ("fault", pa.string()),
@@ -45,14 +45,12 @@ where reason is not null
 
 _UNLIKE = """
 create or replace temp table unlike as
-select here.document_id, here.item, here.instance_id, here.slice, here.page, strange.fault, strange.patch,
+select here.document_id, here.instance_id, here.slice, here.page, strange.fault,
     concat_ws('.', here.place, nullif(strange.path, '')) as path,
     json_extract(here.document, strange.pointer)::varchar as value
 from strange
-join $shaped as example
-    on example.document_id = strange.document_id and example.item = strange.item
-join $shaped as here
-    on here.kinds is not distinct from example.kinds and here.keys is not distinct from example.keys
+join $carried as here
+    on here.kinds is not distinct from strange.kinds and here.keys is not distinct from strange.keys
 where here.instance_id is not null;
 insert into seen_extras
 select document_id, instance_id, path, value
@@ -61,23 +59,23 @@ insert into seen_quarantine
 select document_id, instance_id, nullif(path, ''), md5(value), fault, value, slice, page
 from unlike where fault is not null and value <> '""';
 update $shaped as shaped set s = json_transform(json_merge_patch(document, patch), $shape)
-from (select distinct document_id, item, patch from unlike where patch is not null) as patches
-where shaped.document_id = patches.document_id and shaped.item = patches.item;
+from (select distinct kinds, keys, patch from strange where patch is not null) as patches
+where shaped.kinds is not distinct from patches.kinds and shaped.keys is not distinct from patches.keys;
 """
 
 _UNREADABLE = """
 insert into seen_quarantine
 with said as (
-    select distinct document_id, item, unnest(faults) as fault from $typed where len(faults) > 0
+    select distinct $id, item, unnest(faults) as fault from $typed where len(faults) > 0
 ),
 located as (
-    select document_id, item, split_part(fault, ' ', 1) as pointer,
+    select $id, item, split_part(fault, ' ', 1) as pointer,
         substr(fault, strpos(fault, ' ') + 1) as reason
     from said
 ),
 valued as (
     select here.*, pointer, reason, json_extract(document, pointer)::varchar as value
-    from located join $shaped as here using (document_id, item)
+    from located join $carried as here using ($id, item)
 )
 select document_id, instance_id, concat_ws('.', place, replace(pointer[2:], '/', '.')), md5(value),
     reason, value, slice, page
@@ -98,29 +96,30 @@ class Oddity:
     patch: str | None = None
 
 
-def set_aside(connection: duckdb.DuckDBPyConnection, form: Form, relation: str) -> None:
-    """Move what is odd in the relation of shaped documents, or of shaped items, to where it is kept.
+def set_aside(connection: duckdb.DuckDBPyConnection, form: Form, shaped: str, carried: str = "") -> None:
+    """Move what is odd in a relation of shaped objects to where it is kept.
 
-    Documents share few combinations of keys and kinds, so each combination is judged once.
+    The objects share few combinations of keys and kinds, so each combination is judged once. Where an object
+    may stand in several documents, `carried` has a row for each of them.
     """
     combinations = connection.execute(
-        "select kinds, keys, any_value({'document_id': document_id, 'item': item}) from "
-        f"{relation} where instance_id is not null group by kinds, keys"
+        f"select distinct kinds, keys from {carried or shaped} where instance_id is not null"
     ).fetchall()
     rows = [
-        {**example, **asdict(oddity)}
-        for kinds, keys, example in combinations
+        {"kinds": kinds, "keys": keys, **asdict(oddity)}
+        for kinds, keys in combinations
         for oddity in judge(form, kinds or [], keys or [])
     ]
     if rows:
         connection.register("strange", pa.Table.from_pylist(rows, schema=_STRANGE))
-        connection.execute(_UNLIKE.replace("$shaped", relation).replace("$shape", quoted(form.shape)))
+        statement = _UNLIKE.replace("$carried", carried or shaped).replace("$shaped", shaped)
+        connection.execute(statement.replace("$shape", quoted(form.shape)))
         connection.unregister("strange")
 
 
-def unreadable(relation: str, typed: str) -> str:
+def unreadable(typed: str, carried: str, key: str = "document_id") -> str:
     """The statement that sets aside values which are not of the type of their column."""
-    return _UNREADABLE.replace("$shaped", relation).replace("$typed", typed)
+    return _UNREADABLE.replace("$carried", carried).replace("$typed", typed).replace("$id", key)
 
 
 def judge(form: Form, kinds: Sequence[str | None], keys: Sequence[Sequence[str] | None]) -> Iterator[Oddity]:

@@ -6,10 +6,9 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    import duckdb
+import duckdb
 
 ID_LENGTH = 200  # an id is "DE-" and a UUID; whatever is far longer identifies nothing
 
@@ -20,6 +19,12 @@ _SHAPE = json.dumps(
         **dict.fromkeys(("error_code", "error_msg", "error_message", "error"), "VARCHAR"),
     }
 )
+_READ = """
+select json_type($1, ['$', '$.instances']) as kinds, page.total_count,
+    list_transform(page.instances, lambda row: row.id) as ids,
+    [page.error_code, page.error_msg, page.error_message, page.error] as said
+from (select json_transform($1, $2) as page)
+"""
 _LONE_SURROGATE = re.compile(
     r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\[^u])|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
@@ -44,19 +49,15 @@ class Page:
 
 def read_page(body: bytes, observed_at: datetime, connection: duckdb.DuckDBPyConnection) -> Page:
     """The page in the (redacted) body of an answer; BadPage where there is none."""
-    text, repaired = _valid_text(body, connection)
-    kind, listed, page = connection.execute(
-        "select json_type($1), json_type($1, '$.instances'), json_transform($1, $2)", [text, _SHAPE]
-    ).fetchone() or (None, None, None)
-    if kind != "OBJECT":
+    text, repaired, (kinds, total, ids, said) = _valid_text(body, connection)
+    if kinds is None or kinds[0] != "OBJECT":
         raise BadPage("the answer is not a JSON object")
-    if _error_in(page) and not page["instances"]:
-        raise BadPage(_error_in(page))  # an error may come with an empty list: no empty project
-    if listed != "ARRAY":
+    error = " ".join(filter(None, said))[:200]
+    if error and not ids:
+        raise BadPage(f"the answer is an error: {error}")  # one may come with an empty list: no empty project
+    if kinds[1] != "ARRAY":
         raise BadPage("the answer has no list of instances")
-    total_count = _total_count(page["total_count"])
-    ids = tuple(_usable(row["id"] if row else None) for row in page["instances"])
-    return Page(text, ids, total_count, observed_at, repaired)
+    return Page(text, tuple(_usable(value) for value in ids), _total_count(total), observed_at, repaired)
 
 
 def _usable(value: str | None) -> str | None:
@@ -76,27 +77,21 @@ def _total_count(value: str | None) -> int:
     return total_count
 
 
-def _error_in(page: dict[str, str | None]) -> str:
-    """The error that an answer with status 200 carries; empty where it carries none."""
-    said = [page[key] for key in ("error_code", "error_msg", "error_message", "error") if page[key]]
-    return "the answer is an error: " + " ".join(filter(None, said))[:200] if said else ""
-
-
-def _valid_text(body: bytes, connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
-    """The body as valid JSON text, and what had to be mended in it."""
+def _valid_text(body: bytes, connection: duckdb.DuckDBPyConnection) -> tuple[str, str, Any]:
+    """The body as valid JSON text, what had to be mended in it, and what `_READ` reads in it."""
     try:
         text = body.decode()
-        if _is_valid(text, connection):
-            return text, ""
+        if found := _read(text, connection):
+            return text, "", found
         damage = "broken characters"
     except UnicodeDecodeError:
         damage = "invalid UTF-8"
     text = _mended(body)
     if not text.strip():
         raise BadPage("the answer is empty")
-    if not _is_valid(text, connection):
-        raise BadPage(f"the answer is not JSON: it begins {text[:60]!r} and has {len(body)} bytes")
-    return text, damage
+    if found := _read(text, connection):
+        return text, damage, found
+    raise BadPage(f"the answer is not JSON: it begins {text[:60]!r} and has {len(body)} bytes")
 
 
 def _mended(body: bytes) -> str:
@@ -109,6 +104,9 @@ def _mended(body: bytes) -> str:
     )
 
 
-def _is_valid(text: str, connection: duckdb.DuckDBPyConnection) -> bool:
-    found = connection.execute("select json_valid($1)", [text]).fetchone()
-    return bool(found and found[0])
+def _read(text: str, connection: duckdb.DuckDBPyConnection) -> Any:
+    """What is read in a text; None where it is not JSON."""
+    try:
+        return connection.execute(_READ, [text, _SHAPE]).fetchone()
+    except (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError):
+        return None  # the last where DuckDB's message quotes a part of the text that ends inside a character

@@ -32,6 +32,7 @@ from etl.flatten import Staging
 from etl.lake import Lake, schema
 from etl.raw import RawPage
 from etl.scope import WHOLE, Scope
+from etl.stages import stage
 
 log = logging.getLogger("demeter")
 
@@ -76,7 +77,8 @@ class Reflattening:
             return
         self._load(self.old_sweeps[0])
         for number, sweep in enumerate(self.old_sweeps):
-            self._sweep_again(sweep)
+            with stage("sweep", sweep_id=str(sweep["sweep_id"])):
+                self._sweep_again(sweep)
             progress(number + 1, len(self.old_sweeps))
         self._compare()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
+from bench.kept import spread
 from etl import views
 from etl.cli import main
 from etl.client import Client
@@ -176,6 +177,7 @@ def flattened(*pages: bytes, batches: bool = False) -> dict[str, list[Row]]:
     ]
     for batch in [[page] for page in read] if batches else [read]:
         staging.add(batch)
+    spread(staging.connection)
     relations(staging.connection)
     found = {table.name: staging.connection.sql(f"from tidy_{table.name}") for table in kept()}
     return {

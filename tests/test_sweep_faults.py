@@ -36,6 +36,7 @@ from etl.cli import main
 from etl.client import Answer, Client
 from etl.emulator import ERRORS, Emulator, Faults
 from etl.emulator import Answer as Given
+from etl.errors import ServiceUnavailable
 from etl.lake import Lake
 from etl.scope import Scope
 from etl.settings import Settings
@@ -275,6 +276,17 @@ def test_a_status_that_the_service_refuses_to_filter_by_does_not_end_a_split_swe
     swept(settings)
     found = swept(settings, Scope(split=True))
     assert (found.verdict, found.counts["instance_count"]) == ("complete", 50)
+
+
+def test_a_status_that_the_service_fails_over_is_listed_by_the_walk_over_all(tmp_path: Path) -> None:
+    def fail(statuses: dict[str, str], params: Mapping[str, Any]) -> None:
+        if params.get("status") == "STOPPED":
+            raise ServiceUnavailable("the service gave out: the service answered 503")
+
+    settings = offline(tmp_path)
+    found = swept(settings, Scope(split=True), client=Moving(settings, fail))
+    assert (found.verdict, found.error) == ("complete", None)
+    assert seen(settings) == {"DE-1", "DE-2", "DE-3"}
 
 
 # Answers with status 200.

@@ -1,5 +1,6 @@
 -- Which keys have the maps of the reference: labels, annotations, params, details?
--- Grain: one key of one map of one owner, for each document that has it.
+-- Grain: one key of one map of one owner,
+-- for each document that has it, or once for several that have it alike.
 select
     document_id,
     owner_kind,

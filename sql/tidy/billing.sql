@@ -1,5 +1,6 @@
 -- Under which name and ratio is a flavor billed?
--- Grain: the billing terms of one flavor, for each document that has it.
+-- Grain: the billing terms of one flavor,
+-- for each document that has it, or once for several that have it alike.
 select
     document_id,
     flavor,

@@ -1,5 +1,6 @@
 -- How free was a flavor at the sweep?
--- Grain: how free one flavor is, for each document that has it.
+-- Grain: how free one flavor is,
+-- for each document that has it, or once for several that have it alike.
 select
     document_id,
     flavor,

@@ -1,5 +1,6 @@
 -- What does a flavor offer?
--- Grain: one flavor, for each document that has it.
+-- Grain: one flavor,
+-- for each document that has it, or once for several that have it alike.
 select
     document_id,
     flavor,

@@ -1,5 +1,6 @@
 -- Which profile was an instance made from?
--- Grain: one profile, for each document that has it.
+-- Grain: one profile,
+-- for each document that has it, or once for several that have it alike.
 select
     document_id,
     profile_id,

@@ -1,5 +1,6 @@
 -- With which image is a profile deployed?
--- Grain: the deployment of one profile, for each document that has it.
+-- Grain: the deployment of one profile,
+-- for each document that has it, or once for several that have it alike.
 select
     document_id,
     profile_id,
