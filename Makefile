@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-examples wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-examples wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -65,6 +65,9 @@ bench-faults: .venv/ready .venv-bench/ready .venv-airbyte/ready ## Try every fau
 
 bench-growth: .venv/ready .venv-bench/ready ## Measure what a thousand sweeps do to a lake, into docs/performance.md (an hour)
 	$(BIN)/python -m bench.growth
+
+flames: .venv/ready .venv-bench/ready ## Draw where the time of a sweep and of a build goes, into docs/ (minutes)
+	$(BIN)/python -m bench.flames
 
 bench-meter: .venv/ready ## Measure the meter against the truth, into docs/metering.md (minutes)
 	$(BIN)/python -m bench.meter

@@ -24,6 +24,7 @@ from etl.emulator.states import MINUTE
 # Nothing happens but what is asked for, and the time that runs out for those that run.
 FLEET = FleetSettings(instances=20_000, days=30, unchanging=True)
 OTHER = {"RUNNING": "STOPPED"}
+FOR_GOOD = 1e9  # Seconds that a token is good for: the clock moves faster than the one on the wall.
 
 
 class Documents:
@@ -70,7 +71,7 @@ def main() -> None:
 def serve_living(settings: FleetSettings) -> None:
     """Serve a fleet that changes by itself as the clock is moved on."""
     clock = Clock.at(settings.start)
-    with Emulator(Fleet(settings), clock) as service:
+    with Emulator(Fleet(settings), clock, token_seconds=FOR_GOOD) as service:
         for told in heard(service):
             clock.advance(minutes=told["minutes"])
 
@@ -79,7 +80,8 @@ def serve_documents(settings: FleetSettings) -> None:
     """Serve documents in which nothing changes but what is asked for."""
     documents = Documents(settings)
     clock = Clock.at(settings.start)
-    with Emulator.of_documents(documents.at(clock.now_us()), clock) as service:
+    listed = documents.at(clock.now_us())
+    with Emulator.of_documents(listed, clock, token_seconds=FOR_GOOD) as service:
         for told in heard(service):
             clock.advance(minutes=told["minutes"])
             documents.change(told["changed"], clock.now_us() - MINUTE)

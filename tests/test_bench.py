@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench import measure, pages, performance
+from bench import flames, growth, measure, pages, performance
 from bench.measure import Run, Service
 from bench.performance import AIMS, DLT, FIRST, FLOOR, REPEATED, SWEEP, Results
 
@@ -103,3 +104,35 @@ def test_the_service_tells_what_it_has_used(fleet: Service) -> None:
     after = fleet.ask()
     assert after["requests"] - before["requests"] == 1
     assert after["cpu_seconds"] >= before["cpu_seconds"]
+
+
+@pytest.mark.parametrize("name", ["flame-sweep.svg", "flame-build.svg", "growth.svg"])
+def test_a_picture_refers_to_nothing_outside_and_is_small(name: str) -> None:
+    picture = (pages.DOCS / name).read_text(encoding="utf-8")
+    assert set(re.findall(r"https?://[^\"'<\s]+", picture)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "<script" not in picture
+    assert len(picture) < 300_000
+
+
+def test_a_flame_is_as_wide_as_it_was_often_seen() -> None:
+    found = flames.stacks_of("a (etl/a.py:1);<frozen b>;b (c.py:2) 3\na (etl/a.py:1) 1\n")
+    assert found == {("a (etl/a.py:1)", "b (c.py:2)"): 3, ("a (etl/a.py:1)",): 1}
+    picture = flames.svg("<both>", flames.tree(found))
+    assert "&lt;both&gt;" in picture
+    assert re.findall(r"<title>(.*?)</title><rect x=\"0.0\" y=\"\d+\" width=\"([\d.]+)\"", picture) == [
+        ("a (etl/a.py:1), 100.0%", "1199.7"),
+        ("b (c.py:2), 75.0%", "899.7"),
+    ]
+
+
+def test_what_is_young_is_told_from_what_is_old() -> None:
+    runs = {
+        name: [Run(each, each, each, 1)] for name, each in {"old": 2.4, "young": 2.0, "floor": 1.0}.items()
+    }
+    days = [growth.Day(995, 1.0, 1.0, 100, 10, 10, 10, 2500)]
+    said = growth.aims(growth.Growth(days, runs["old"], runs["young"], runs["floor"], 500)).splitlines()
+    assert said[2] == "| sweep number 1,000 to number 10 | ≤ 1.1 × | 1.20 × | 1.20 × | **no** |"
+    assert said[3] == "| tables to every sweep stored whole | ≤ 1/20 | 1/25 | – | yes |"

@@ -124,7 +124,7 @@ def apart(told: dict[str, Any]) -> int:
     if process:
         return process
     if told.get("read"):
-        print(json.dumps(rows(told)), flush=True)
+        print(json.dumps(readable(told)), flush=True)
         os._exit(0)
     output = os.open(f"{told['folder']}/output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
@@ -139,6 +139,15 @@ def apart(told: dict[str, Any]) -> int:
     except BaseException as error:
         print(" ".join(f"{type(error).__name__}: {error}".split()), flush=True)
     os._exit(status)
+
+
+def readable(told: dict[str, Any]) -> list[Row] | None:
+    """What a reader finds; None where that cannot be read."""
+    try:
+        return rows(told)
+    except Exception as error:
+        print(f"unreadable: {error}", file=sys.stderr)
+        return None
 
 
 def rows(told: dict[str, Any]) -> list[Row]:
