@@ -3,14 +3,14 @@
 with billed_beside as (
     select
         *,
-        lag(valid_from) over life as before_from,
-        lag(sku) over life as before_sku,
-        lag(promo_type) over life as before_promo_type,
-        lag(billing_flavor) over life as before_billing_flavor,
-        lag(billing_ratio) over life as before_billing_ratio
+        lag(valid_from) over billed_life as before_from,
+        lag(sku) over billed_life as before_sku,
+        lag(promo_type) over billed_life as before_promo_type,
+        lag(billing_flavor) over billed_life as before_billing_flavor,
+        lag(billing_ratio) over billed_life as before_billing_ratio
     from billing_history
     where change in ('new', 'changed')
-    window life as (partition by project_id, flavor order by valid_from, sweep_id)
+    window billed_life as (partition by project_id, flavor order by valid_from, sweep_id)
 ),
 
 billed as (
@@ -35,13 +35,13 @@ billed as (
 offered_beside as (
     select
         *,
-        lag(valid_from) over life as before_from,
-        lag(accelerator_count) over life as before_accelerator_count,
-        lag(cpu_count) over life as before_cpu_count,
-        lag(memory_bytes) over life as before_memory_bytes
+        lag(valid_from) over offered_life as before_from,
+        lag(accelerator_count) over offered_life as before_accelerator_count,
+        lag(cpu_count) over offered_life as before_cpu_count,
+        lag(memory_bytes) over offered_life as before_memory_bytes
     from flavor_history
     where change in ('new', 'changed')
-    window life as (partition by project_id, flavor order by valid_from, sweep_id)
+    window offered_life as (partition by project_id, flavor order by valid_from, sweep_id)
 ),
 
 offered as (
