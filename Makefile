@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-examples wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-examples wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -20,6 +20,8 @@ PROBE_3_12 := import sys; sys.version_info[:2] == (3, 12) or sys.exit(1); print(
 # The FOCUS validator wants this one; pyenv may hold it without a way to it on the PATH.
 FOCUS_PYTHON ?= $(shell IFS=:; for folder in $$PATH "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.12.*/bin; do \
     "$$folder/python3.12" -c '$(PROBE_3_12)' 2>/dev/null && exit; done)
+
+BROWSERS := $(or $(CHROMIUM),chromium chromium-browser google-chrome)
 
 UV := .uv/bin/uv
 BIN := .venv/bin
@@ -54,8 +56,24 @@ docs: .venv/ready ## Write docs/reference.md and the examples of README.md anew 
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/examples.py
 
-bench: .venv/ready ## Measure the meter against the truth, into docs/metering.md (minutes)
+bench: .venv/ready .venv-bench/ready ## Measure a sweep beside the floor, dlt and pandas, into docs/performance.md (ten minutes)
+	$(BIN)/python -m bench.performance
+
+bench-faults: .venv/ready .venv-bench/ready .venv-airbyte/ready ## Try every fault with dlt and Airbyte as well, into docs/faults.md (half an hour)
+	$(BIN)/python -m bench.faults
+	$(BIN)/python -m bench.crashes
+
+bench-growth: .venv/ready .venv-bench/ready ## Measure what a thousand sweeps do to a lake, into docs/performance.md (an hour)
+	$(BIN)/python -m bench.growth
+
+flames: .venv/ready .venv-bench/ready ## Draw where the time of a sweep and of a build goes, into docs/ (minutes)
+	$(BIN)/python -m bench.flames
+
+bench-meter: .venv/ready ## Measure the meter against the truth, into docs/metering.md (minutes)
 	$(BIN)/python -m bench.meter
+
+bench-history: .venv/ready ## Measure builds, reports and bytes of a year, into docs/performance.md (an hour)
+	$(BIN)/python -m bench.yearly $(ARGS)
 
 torture: .venv/ready ## Break runs off at every point, into docs/torture.md (ten minutes; ARGS="--share 1" takes hours)
 	$(BIN)/python -m bench.torture $(ARGS)
@@ -76,6 +94,13 @@ test-lowest: .venv-lowest/ready ## Run the tests on the lowest dependencies that
 test-focus: .venv/ready .venv-focus/ready ## Run the FOCUS validator over an export: wants Python 3.12
 	$(BIN)/python tests/validate_focus.py .venv-focus
 
+# Debian's Chromium, or the one that playwright keeps; what judges accessibility is fetched by its hash.
+test-browser: .venv-browser/ready tests/browser/node_modules ## Open the HTML report in Chromium: wants npm and a Chromium
+	@$(foreach name,$(BROWSERS),command -v $(name) >/dev/null ||) \
+	.venv-browser/bin/playwright install chromium >/dev/null 2>&1 || { \
+	echo "The browser tests want a Chromium and none was found: install chromium, or name it: CHROMIUM=/path" >&2; exit 1; }
+	.venv-browser/bin/python -m pytest -q tests/browser $(ARGS)
+
 test-examples: .venv/ready ## Run the demo, and hold the examples of README.md to it
 	$(BIN)/python docs/examples.py --check
 
@@ -90,15 +115,19 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
 	test -s schema.txt && echo "The wheel works outside the checkout."
 
-test-all: test-duckdb15 test-lowest test-focus test-examples wheel ## Run what `test` leaves out: the other versions, FOCUS, README, the wheel
+test-all: test-duckdb15 test-lowest test-focus test-browser test-examples wheel ## Run what `test` leaves out: the other versions, FOCUS, a browser, README, the wheel
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) pyproject.toml --extra aksk -c requirements/runtime.txt -o requirements/aksk.txt
+	$(LOCK) pyproject.toml --extra otel -c requirements/aksk.txt -o requirements/otel.txt
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group browser -c requirements/dev.txt -o requirements/browser.txt
 	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
+	$(LOCK) --group bench -o requirements/bench.txt
+	$(LOCK) --group airbyte -o requirements/airbyte.txt
 	$(LOCK) --group uv -o requirements/uv.txt
 	$(call lock-for,3.12) --no-binary focus-validator --no-binary pandasql --group focus -o requirements/focus.txt
 
@@ -106,7 +135,8 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-fuzz .fuzz .uv build dist
+	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-fuzz .venv-bench .venv-airbyte
+	rm -rf tests/browser/node_modules .bench .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -114,11 +144,12 @@ lock-for = $(UV) pip compile --quiet --universal --python "$(PYTHON)" --python-v
     --only-binary :all: --generate-hashes --no-annotate --custom-compile-command 'make lock'
 LOCK = $(call lock-for,3.11)
 
-ENVIRONMENTS := .venv/ready .venv-duckdb15/ready .venv-lowest/ready .venv-fuzz/ready
+ENVIRONMENTS := .venv/ready .venv-duckdb15/ready .venv-lowest/ready .venv-fuzz/ready .venv-browser/ready
 .venv/ready: requirements/dev.txt
 .venv-duckdb15/ready: requirements/duckdb15.txt
 .venv-lowest/ready: requirements/lowest.txt
 .venv-fuzz/ready: requirements/fuzz.txt
+.venv-browser/ready: requirements/browser.txt
 .venv-lowest/ready: PYTHON = $(OLDEST_PYTHON)
 
 $(ENVIRONMENTS): pyproject.toml .uv/ready
@@ -127,6 +158,21 @@ $(ENVIRONMENTS): pyproject.toml .uv/ready
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)
 	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
 	@$(@D)/bin/python -m compileall -q etl
+	@touch $@
+
+# Nothing of demeter is in these.
+.venv-bench/ready: requirements/bench.txt
+.venv-airbyte/ready: requirements/airbyte.txt
+.venv-bench/ready .venv-airbyte/ready: .uv/ready
+	@echo "Setting up $(@D)"
+	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
+	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)
+	@touch $@
+
+tests/browser/node_modules: tests/browser/package-lock.json
+	@npm --version >/dev/null 2>&1 || { echo "The browser tests fetch axe-core by npm and none was found:" \
+	    "install nodejs and npm" >&2; exit 1; }
+	@npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 # What it builds from source is built with what the lock holds.

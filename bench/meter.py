@@ -19,7 +19,7 @@ from etl.emulator import Fleet
 from etl.emulator.states import DAY, MINUTE, SECOND, State
 
 PAGE = Path(__file__).parents[1] / "docs/metering.md"
-BEGIN, END = "<!-- begin: make bench -->\n", "<!-- end -->"
+BEGIN, END = "<!-- begin: make bench-meter -->\n", "<!-- end -->"
 INTERVALS = (5, 15, 60)
 HEAD = (
     "| every | `updated_at` | fleet | instance-days | outside | total | absolute | width "

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
 
 from etl import days, marts, memory, prices, sqlfiles, views, window
-from etl.checks import Finding, check_built, check_data
+from etl.checks import Finding, check_built, check_data, worst
+from etl.columns import quoted
+from etl.damage import Damaged
 from etl.fingerprints import Day, Fingerprints
 from etl.lake import Lake
-from etl.marts import DAILY, DERIVED, PARTITIONED, SHARED, STEPS, WHOLE, WITNESSED, Published
-from etl.partitions import Files, at_one_moment, take_stock
+from etl.marts import DAILY, DERIVED, PARTITIONED, SHARED, SIGHTED, STEPS, SUMMED_UP, WHOLE, Published
+from etl.partitions import METERED, Files, at_one_moment, take_stock
 from etl.reach import DAY_US, Reach, windows
 from etl.settings import Settings
+from etl.stages import note, stage, timed
+
+log = logging.getLogger("demeter")
 
 # What DuckDB calls otherwise than the SQL that it shares with Spark.
 MACROS = "create or replace macro unix_micros(instant) as epoch_us(instant)"
 
 # The settings that figures depend on.
 FIGURED = ("tz", "billed_statuses", "region", "currency", "dedicated_pools_are_billed")
+
+# Of the files of the tidy tables, so many are worked out at once: a row of theirs becomes several, and wider.
+BYTES_AT_ONCE = 8_000_000
 
 Progress = Callable[[int, int], None]
 
@@ -50,26 +61,86 @@ def build(
     They are the same as if all days had been worked out, which is what `full` does.
     """
     lake.check()
-    with lake.writing(), lake.lock("build", wait=True), duckdb.connect() as connection:
+    with stage("build") as now:
+        try:
+            built = _build(settings, lake, full, progress)
+        except Damaged as damaged:
+            if full or not damaged.is_derived:
+                raise
+            log.warning("%s; this build does so", damaged)
+            built = _build(settings, lake, True, progress)
+        now.found |= {"day_count": built.day_count, "built_day_count": len(built.days)}
+    return built
+
+
+def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Built:
+    build_id = uuid4().hex
+    note(build_id=build_id)
+    with lake.writing(), lake.lock("build", wait=True), _connection(settings, lake) as connection:
         _take_prices(settings, lake)
-        fingerprint, published = _fingerprint(settings), marts.published(lake)
-        known = published if published and published.fingerprint == fingerprint and not full else None
-        files, calendar, reach = prepare(connection, settings, lake, known)
-        before = dict(connection.execute("from known_fingerprints").fetchall())
-        chosen, now = _choose(connection, lake, files, calendar, reach, before)
+        fingerprint, published = _fingerprint(settings), None if full else marts.published(lake)
+        known = published if published and published.fingerprint == fingerprint else None
+        with stage("choose"):
+            files, calendar, reach = prepare(connection, settings, lake, known)
+            before = dict(connection.execute("from known_fingerprints").fetchall())
+            chosen, now = _choose(connection, lake, files, calendar, reach, before)
         gone = sorted(before.keys() - now.keys())
         if known and not chosen and not gone:
             return Built({}, check_data(lake), (), len(now))
-        _work_out(connection, chosen, days.zone(settings.tz), progress)
-        versions, rows = _store(connection, lake, known, [*(day for day, *_ in chosen), *gone])
-        _keep(connection, "fingerprints", _fingerprints(now))
-        publication = Published(fingerprint, settings.tz, versions, memory.keep(connection, lake))
-        marts.publish(lake, publication)
-        memory.forget(lake, publication)
-        findings = check_built(connection)
-    with lake.writing():
+        store = marts.Store(lake, known)
+        parts = _parts(chosen, files)
+        findings = []
+        for number, part in enumerate(parts):
+            with stage("work_out"):
+                if len(parts) > 1:
+                    _sight(connection, lake, files, part, reach)
+                _work_out(connection, part, days.zone(settings.tz))
+            with stage("publish"):
+                store.put(connection, [*(day for day, *_ in part), *(gone if number == 0 else ())])
+            with stage("check"):
+                findings.append(check_built(connection, (*PARTITIONED, *DERIVED), len(part) == len(now)))
+            progress(number + 1, len(parts))
+        with stage("publish"):
+            for name in SUMMED_UP:
+                run_step(connection, name)
+            store.put_whole(connection)
+            _keep(connection, "fingerprints", _fingerprints(now))
+            memory.keep(connection, lake, build_id)
+            publication = Published(fingerprint, settings.tz, store.versions, build_id)
+            marts.publish(lake, publication)
+            memory.forget(lake, publication)
+        with stage("check"):
+            findings.append(check_built(connection, WHOLE, True))
+    with lake.writing(), stage("views"):
         views.refresh(lake)
-    return Built(rows, findings, tuple(day for day, *_ in chosen), len(now))
+    return Built(store.rows, worst(findings), tuple(day for day, *_ in chosen), len(now))
+
+
+def _connection(settings: Settings, lake: Lake) -> duckdb.DuckDBPyConnection:
+    """An empty database that keeps to the memory that is set, and goes to the lake's disk beyond it."""
+    connection = duckdb.connect()
+    spill = lake.path / "tmp" / "queries"
+    spill.mkdir(parents=True, exist_ok=True, mode=0o700)
+    connection.execute(f"set memory_limit = {quoted(settings.memory)}")
+    connection.execute(f"set temp_directory = {quoted(str(spill))}")
+    connection.execute("set preserve_insertion_order = false")
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
+
+def _parts(chosen: Sequence[Day], files: Files) -> list[list[Day]]:
+    """Days that follow each other, by as many as are worked out at once; a single part where none is."""
+    parts: list[list[Day]] = [[]]
+    total = 0
+    for day in chosen:
+        names = chain.from_iterable(files[name].get(day[0], ()) for name in METERED)
+        size = sum(Path(name).stat().st_size for name in names)
+        if parts[-1] and total + size > BYTES_AT_ONCE:
+            parts.append([])
+            total = 0
+        parts[-1].append(day)
+        total += size
+    return parts
 
 
 def _take_prices(settings: Settings, lake: Lake) -> None:
@@ -138,8 +209,8 @@ def _choose(
     chosen = [] if before else list(calendar)
     _remember(connection)
     while True:
-        if chosen:
-            _witness(connection, lake, files, chosen, reach)
+        for part in _parts(chosen, files) if chosen else ():
+            _witness(connection, lake, files, part, reach)
         now = fingerprints.of_days(connection)
         touched = {day for day, text in now.items() if before.get(day) != text} | _spanned(connection)
         if touched <= {day for day, *_ in chosen}:
@@ -149,10 +220,12 @@ def _choose(
 
 
 def _remember(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take what was witnessed on all days as it is known from before."""
+    """Take what was witnessed and summed up on all days as it is known from before."""
     connection.execute("create or replace temp table long_pairs as from known_long_pairs")
-    if memory.knows(connection, "evidence_record"):
-        connection.execute("create or replace temp table evidence_record as from known_evidence_record")
+    for name in ("evidence_record", "usage_totals"):
+        if memory.has(connection, f"known_{name}"):
+            connection.execute(f"create or replace temp table {name} as from known_{name}")
+    if memory.has(connection, "evidence_record"):
         run_step(connection, "evidence_support")
 
 
@@ -160,18 +233,33 @@ def _witness(
     connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files, chosen: Sequence[Day], reach: Reach
 ) -> None:
     """Work out what was witnessed on the chosen days, beside what is known of the others."""
+    _sight(connection, lake, files, chosen, reach)
+    outside = (
+        f"not exists (select 1 from windows where day_number * {DAY_US} >= core_from_us "
+        f"and day_number * {DAY_US} < core_to_us)"
+    )
+    _renew(connection, "evidence_record", outside)
+    run_step(connection, "evidence_support")
+    window.pair(connection)
+
+
+def _sight(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files, chosen: Sequence[Day], reach: Reach
+) -> None:
+    """Load the histories of the chosen days, and work out what was seen and what changed."""
     found = list(windows(((from_us, to_us) for _, from_us, to_us in chosen), reach))
     window.load(connection, lake, files, found, reach)
-    for name in WITNESSED:
+    for name in SIGHTED:
         run_step(connection, name)
-        if name == "evidence_record":
-            outside = (
-                f"not exists (select 1 from windows where day_number * {DAY_US} >= core_from_us "
-                f"and day_number * {DAY_US} < core_to_us)"
-            )
-            connection.execute(f"delete from evidence_record where {outside}")
-            memory.carry(connection, name, outside)
-    window.pair(connection)
+
+
+def _renew(connection: duckdb.DuckDBPyConnection, name: str, others: str) -> None:
+    """Work out a relation again, and keep those of its rows that a condition picks."""
+    connection.execute(f"create or replace temp table renewed as {sqlfiles.text('marts', name)}")
+    connection.execute(f"delete from renewed where {others}")
+    if memory.has(connection, name):
+        connection.execute(f"insert into renewed by name select * from {name} where {others}")
+    connection.execute(f"create or replace temp table {name} as from renewed")
 
 
 def _spanned(connection: duckdb.DuckDBPyConnection) -> set[date]:
@@ -185,9 +273,7 @@ def _spanned(connection: duckdb.DuckDBPyConnection) -> set[date]:
     return {day for (day,) in found}
 
 
-def _work_out(
-    connection: duckdb.DuckDBPyConnection, chosen: Sequence[Day], zone: ZoneInfo, progress: Progress
-) -> None:
+def _work_out(connection: duckdb.DuckDBPyConnection, chosen: Sequence[Day], zone: ZoneInfo) -> None:
     """Work out the marts of the chosen days."""
     dates = [day for day, *_ in chosen]
     _keep(connection, "chosen", pa.table({marts.DAY: pa.array(dates, pa.date32())}))
@@ -195,38 +281,22 @@ def _work_out(
         "create or replace temp table days as from calendar semi join chosen using (usage_date)"
     )
     _keep(connection, "hours", days.hours_of(dates, zone))
-    for number, name in enumerate(DAILY):
-        run_step(connection, name)
+    for name in DAILY:
         if name == "usage_totals":
             other = "usage_date in (select usage_date from calendar anti join chosen using (usage_date))"
-            memory.carry(connection, name, other)
-        progress(number + 1, len(DAILY))
+            _renew(connection, name, other)
+        else:
+            run_step(connection, name)
     for name in PARTITIONED:
         connection.execute(f"delete from {name} where usage_date not in (from chosen)")
     for name in DERIVED:
-        connection.execute(f"create temp view {name} as {sqlfiles.text('marts', name)}")
+        connection.execute(f"create or replace temp view {name} as {sqlfiles.text('marts', name)}")
 
 
 def run_step(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Work out one relation of sql/marts from those before it."""
-    connection.execute(f"create or replace temp table {name} as {sqlfiles.text('marts', name)}")
-
-
-def _store(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, known: Published | None, dates: Sequence[date]
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Write the marts, of those kept by day only these days; their versions and the rows worked out."""
-    versions, rows = {}, {}
-    if known:
-        marts.restore(lake, known)
-    for name in (*PARTITIONED, *WHOLE):
-        found = connection.sql(f"select * from {name} order by all").to_arrow_table()
-        rows[name] = found.num_rows
-        if known and name in PARTITIONED:
-            versions[name] = marts.write_days(lake, name, found, dates)
-        else:
-            versions[name] = marts.write(lake, name, found)
-    return versions, rows
+    with timed(name):
+        connection.execute(f"create or replace temp table {name} as {sqlfiles.text('marts', name)}")
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -120,8 +121,8 @@ def live_since(connection: duckdb.DuckDBPyConnection, scope: str) -> date | None
     return since
 
 
-def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> dict[str, pa.Table]:
-    """The rows to write, by table; empty tables are left out.
+def compare(connection: duckdb.DuckDBPyConnection, observer: Observer) -> None:
+    """Say what is there now, as `now_<table>`, and which instances left or are in doubt.
 
     The connection holds what was flattened, and for each table a relation `last_<table>` with the
     last row that was written for each key.
@@ -140,24 +141,30 @@ def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> dict[s
         "create or replace temp table seen_instance_ids as select instance_id from now_instances"
     )
     connection.execute(_AWAY.replace("$absence", observer.absence))
+
+
+def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> Iterator[tuple[str, pa.Table]]:
+    """The rows to write after a comparison, a table at a time; empty tables are left out."""
     [(unnamed,)] = connection.execute("select count(*) from documents where instance_id is null").fetchall()
-    found = {
-        table.name: connection.sql(_changed(table, observer, bool(unnamed))).to_arrow_table()
-        for table in kept()
-    }
-    return {name: rows for name, rows in found.items() if rows.num_rows}
+    for table in kept():
+        rows = connection.sql(_changed(table, observer, bool(unnamed))).to_arrow_table()
+        if rows.num_rows:
+            yield table.name, rows
 
 
-def count(connection: duckdb.DuckDBPyConnection, rows: dict[str, pa.Table]) -> dict[str, int]:
-    """How many instances are there, new, changed and gone, and what could not be used."""
+def count(connection: duckdb.DuckDBPyConnection, instances: pa.Table | None) -> dict[str, int]:
+    """How many instances are there, new, changed and gone, and what could not be used.
+
+    `instances` are the rows to write of them, if there are any.
+    """
     [(seen,)] = connection.execute("select count(*) from now_instances").fetchall()
     [(unusable,)] = connection.execute("select count(*) from now_quarantine").fetchall()
-    return {"instance_count": seen, **count_changes(rows), "quarantined_count": unusable}
+    return {"instance_count": seen, **count_changes(instances), "quarantined_count": unusable}
 
 
-def count_changes(rows: dict[str, pa.Table]) -> dict[str, int]:
-    """How many instances are new, changed and gone."""
-    kinds = rows["instances"]["change"].to_pylist() if "instances" in rows else []
+def count_changes(instances: pa.Table | None) -> dict[str, int]:
+    """How many instances are new, changed and gone, by the rows to write of them."""
+    kinds = instances["change"].to_pylist() if instances else []
     return {f"{kind}_count": kinds.count(kind) for kind in ("new", "changed", "gone")}
 
 

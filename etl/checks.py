@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import duckdb
 
-from etl import marts, sqlfiles, sweep, views
+from etl import damage, marts, sqlfiles, sweep, views
 from etl.client import Client
 from etl.errors import DemeterError, Refused
 from etl.lake import Lake
@@ -52,12 +53,23 @@ def check_all(settings: Settings, lake: Lake) -> Iterator[Finding]:
     yield _tried("source", "Does the service answer?", lambda: _ask(settings, pages))
     yield from (_clock(page, datetime.now(UTC)) for page in pages)
     yield _space(lake)
-    found = _tried("lake", "Is there a lake that can be read?", lake.check)
+    found = _tried("lake", "Is there a lake that can be read?", lambda: _open(lake))
     yield found
     if found.status == "ok":
-        yield _freshness(settings, lake, datetime.now(UTC))
-        yield _view_file(lake)
-        yield from check_data(lake)
+        try:
+            with damage.named(lake.path):
+                yield _freshness(settings, lake, datetime.now(UTC))
+                yield _view_file(lake)
+                yield from check_data(lake)
+        except damage.Damaged as damaged:
+            yield Finding("files", "fail", "Can the files of the lake be read?", str(damaged))
+
+
+def _open(lake: Lake) -> None:
+    """Raise UsageError unless the lake is one whose tables can be opened."""
+    lake.check()
+    with damage.named(lake.path):
+        views.connect(lake).close()
 
 
 def _tried(name: str, question: str, attempt: Callable[[], str | None]) -> Finding:
@@ -165,11 +177,27 @@ def check_data(lake: Lake) -> list[Finding]:
     return [_judged(connection, name, built) for name in sqlfiles.names(KIND)]
 
 
-def check_built(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Run the checks of the marts over those that a connection holds."""
-    reads_mart = re.compile(rf"\b(?:from|join)\s+(?:{'|'.join(marts.SEEN)})\b")
+def check_built(
+    connection: duckdb.DuckDBPyConnection, relations: Iterable[str], all_days: bool
+) -> list[Finding]:
+    """Run the checks of these marts as a connection holds them, of all days or only of some."""
+    reads_mart = re.compile(rf"\b(?:from|join)\s+(?:{'|'.join(relations)})\b")
     names = [name for name in sqlfiles.names(KIND) if reads_mart.search(sqlfiles.text(KIND, name))]
-    return [_judged(connection, name, True) for name in names]
+    return [_judged(connection, name, True) for name in names if all_days or not _is_of_all_days(name)]
+
+
+def worst(rounds: Iterable[list[Finding]]) -> list[Finding]:
+    """One finding of each check that was run over several parts: the first one that is not ok, if any is."""
+    found: dict[str, Finding] = {}
+    for each in chain.from_iterable(rounds):
+        if each.name not in found or found[each.name].status == "ok":
+            found[each.name] = each
+    return [found[name] for name in sorted(found)]
+
+
+def _is_of_all_days(name: str) -> bool:
+    """Whether a check holds of all days together and not of each."""
+    return "Of all days only" in sqlfiles.text(KIND, name)
 
 
 def _judged(connection: duckdb.DuckDBPyConnection, name: str, built: bool) -> Finding:
@@ -181,12 +209,12 @@ def _judged(connection: duckdb.DuckDBPyConnection, name: str, built: bool) -> Fi
         raise DemeterError(f"the check {name} has no severity")
     try:
         result = connection.execute(text)
+        rows = result.fetchall()
     except duckdb.CatalogException:
         if built:
             raise
         return Finding(name, "ok", question, "not built yet")
     columns = [column[0] for column in result.description or ()]
-    rows = result.fetchall()
     if not rows:
         return Finding(name, "ok", question)
     return Finding(name, severity.group(1), question, f"{len(rows)} rows, {_example(columns, rows[0])}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,7 +19,10 @@ from etl.reporting import report
 from etl.running import build, run, sweep
 from etl.settings import settings_of
 from etl.showcase import demo, emulate
+from etl.stages import note, stage
 from etl.terminal import log_to_stderr, progress_bar
+
+LOG = logging.getLogger("demeter")
 
 # The commands that write nothing but a lake, which is for its owner alone; others see to it themselves.
 LAKE_WRITERS = ("demo", "replay", "forget", "maintain")
@@ -37,19 +42,37 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _damage_named(ctx):
+                return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            from etl.render import visible
+            from etl.values import visible
 
-            if ctx.params.get("verbose"):
-                traceback.print_exc()
             # The message may quote the service, and is one line whatever that sent.
             known = isinstance(error, DemeterError)
             said = str(error) if known else f"a defect ({type(error).__name__}: {error}); -v shows where"
-            click.echo(f"demeter: {visible(said)}", err=True)
-            ctx.exit(error.exit_status if isinstance(error, DemeterError) else 1)
+            status = error.exit_status if isinstance(error, DemeterError) else 1
+            note(exit_status=status)
+            LOG.error("%s", visible(said), exc_info=bool(ctx.params.get("verbose")))
+            ctx.exit(status)
+
+
+@contextmanager
+def _damage_named(ctx: click.Context) -> Iterator[None]:
+    """Name the file where a command fails for one of its lake that cannot be read."""
+    try:
+        yield
+    except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError, DemeterError):
+        raise
+    except Exception:
+        from etl import damage
+
+        lake = None
+        with suppress(DemeterError):
+            lake = _lake(ctx.obj)
+        with damage.named(lake.path) if lake else nullcontext():
+            raise
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -78,11 +101,13 @@ def main(
     """
     ctx.obj = {"file": settings_file, "lake": lake}
     sys.meta_path.insert(0, _WithoutPandas())
+    log_to_stderr(verbose, log_format)
+    command = str(ctx.invoked_subcommand)
+    ctx.with_resource(stage(f"demeter {command}", command=command))
     if ctx.invoked_subcommand in LAKE_WRITERS:
         from etl.lake import private
 
         ctx.with_resource(private())
-    log_to_stderr(verbose, log_format)
 
 
 main.add_command(sweep)

@@ -23,6 +23,7 @@ from etl.page import BadPage
 from etl.redaction import MASK, redact
 from etl.settings import SECRETS, Settings
 from etl.signing import Signature
+from etl.stages import timed
 from etl.tokens import Issued, Tokens, lifetime_seconds
 from etl.transport import Received, TooLarge, Transport
 
@@ -60,7 +61,8 @@ class Client:
     """Sends the requests of one run; safe to share between threads.
 
     What no other request can mend either, such as refused credentials or a service that is down,
-    ends the run's requests: it costs its attempts once, and all that follow fail at once.
+    ends the run's requests: it costs its attempts once, and one for another request, which may be answered
+    where the first never is; then all that follow fail at once.
     """
 
     def __init__(self, settings: Settings, sleep: Callable[[float], object] | None = None) -> None:
@@ -76,6 +78,7 @@ class Client:
             Signature(settings) if settings.ak else Tokens(settings, self._issue_token, self._spent)
         )
         self._heard: Counter[str] = Counter()
+        self._doubted: dict[str, int] = {}
         self._over: DemeterError | None = None
         self._welcome = False
         self._trial = threading.Lock()
@@ -177,14 +180,26 @@ class Client:
             )
             # Where others had answers meanwhile, it is this request alone that it does not like.
             if last.down and heard[last.down] == self._heard[last.down]:
-                self._end(error)
+                self._doubt(last.down, error)
             raise error from None
+
+    def _doubt(self, host: str, error: DemeterError) -> None:
+        """Note that a host gave out; it is out of service if nothing came since the last time it did."""
+        if self._is_doubted(host):
+            self._end(error)
+        self._doubted[host] = self._heard[host]
+
+    def _is_doubted(self, host: str) -> bool:
+        """Whether nothing came from a host since it gave out."""
+        return self._doubted.get(host) == self._heard[host]
 
     def _is_enough(self, state: tenacity.RetryCallState) -> bool:
         """Whether the attempts are used up, or the next wait would overrun the run's time."""
+        last = state.outcome.exception() if state.outcome else None
         return (
             self._over is not None
             or state.attempt_number >= self.settings.attempts
+            or (isinstance(last, Again) and self._is_doubted(last.down))
             or self._spent() + state.upcoming_sleep > self.settings.total_seconds
         )
 
@@ -221,7 +236,8 @@ class Client:
         with self._lock:
             self.request_count += 1
         try:
-            received = self._transport.send(method, url, headers, **parts)
+            with timed("ask"):
+                received = self._transport.send(method, url, headers, **parts)
         except Unreached as error:
             raise Again(str(error), down=error.host) from None
         with self._lock:
@@ -231,7 +247,8 @@ class Client:
 
     def _redacted(self, received: Received) -> Answer:
         """An answer without any credentials, its own or those that it was asked for with."""
-        body = self._without_own_secrets(redact(received.body))
+        with timed("redact"):
+            body = self._without_own_secrets(redact(received.body))
         return Answer(received.status, body, received.headers, received.date, len(received.body))
 
     def _without_own_secrets(self, body: bytes) -> bytes:

@@ -63,13 +63,13 @@ def write(
 
     `schemas` is the directory that remembers since when each schema is in use.
     """
+    files = [directory / f"{delivery.stem}.{ending}" for ending in ("parquet", "csv", "metadata.json")]
+    columns = projection(connection, delivery)
+    schema = _known(schemas, _schema(connection, delivery, columns))
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        files = [directory / f"{delivery.stem}.{ending}" for ending in ("parquet", "csv", "metadata.json")]
-        columns = projection(connection, delivery)
         copy(connection, _query(delivery, columns), files[0], "format parquet, compression zstd")
         copy(connection, _query(delivery, _as_text(columns)), files[1], "format csv, header")
-        schema = _known(schemas, _schema(connection, delivery, columns))
         replace_text(files[2], json.dumps(_metadata(delivery, schema, files), indent=1) + "\n")
     except (OSError, duckdb.IOException) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]

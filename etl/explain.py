@@ -11,7 +11,7 @@ import duckdb
 from etl import days, marts, prices, views
 from etl.errors import UsageError
 from etl.lake import Lake
-from etl.render import visible
+from etl.values import visible
 
 # What each kind of evidence says about a stretch; the contract's table of rules in words.
 RULES = {

@@ -14,12 +14,17 @@ WIDEST = 8
 
 
 def readable(answer: pa.Table) -> pa.Table:
-    """An answer with its decimals rounded, half to even; a single row of many columns as its rows."""
+    """An answer with its decimals rounded; a single row of many columns as its rows."""
+    answer = rounded(answer)
+    return _on_its_side(answer) if answer.num_rows == 1 and answer.num_columns > WIDEST else answer
+
+
+def rounded(answer: pa.Table) -> pa.Table:
+    """An answer with its decimals to the places that people read, half to even."""
     for number, field in enumerate(answer.schema):
         if pa.types.is_decimal(field.type):
-            rounded = _rounded(answer.column(number), field.name)
-            answer = answer.set_column(number, field.name, rounded)
-    return _on_its_side(answer) if answer.num_rows == 1 and answer.num_columns > WIDEST else answer
+            answer = answer.set_column(number, field.name, _rounded(answer.column(number), field.name))
+    return answer
 
 
 def _rounded(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:

@@ -73,7 +73,7 @@ def export(lake: Lake, settings: Settings, month: str, output: Path, focus_versi
     if focus_version not in VERSIONS:
         raise UsageError(f"there is no FOCUS {focus_version!r} here: give one of {', '.join(VERSIONS)}")
     zone = zone_of_costs(lake)
-    with lake.lock("exports", wait=True), views.unlocked(lake) as connection:
+    with lake.writing(), lake.lock("exports", wait=True), views.unlocked(lake) as connection:
         if first in closed_months(lake):
             content = _as_closed(connection, lake, first)
         else:

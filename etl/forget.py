@@ -6,6 +6,7 @@ note keeps what is to be erased until all of it is, so that a run which is kille
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -19,9 +20,10 @@ import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl import marts, raw, rewrite, views
+from etl import damage, marts, raw, rewrite, views
 from etl.build import build
 from etl.columns import quoted
+from etl.damage import Damaged
 from etl.dictionary import TABLES, Table
 from etl.lake import WRITER, Lake, replace_text
 from etl.person import Person, find, kept_as
@@ -64,14 +66,16 @@ def _alone(lake: Lake) -> Iterator[None]:
 
 def _noted(lake: Lake) -> Person | None:
     """Whom a run that was killed had begun to erase."""
-    path = lake.path / NOTE
-    return Person(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    try:
+        return damage.read(lake.path, lake.path / NOTE, lambda values: Person(**values))
+    except FileNotFoundError:
+        return None
 
 
 def _erase(settings: Settings, lake: Lake, person: Person) -> None:
     """Erase a person from every file, and take the note away."""
     _erase_raw(lake, person)
-    with lake.lock("house", wait=True):
+    with rewrite.at_once(lake):
         for each in TABLES:
             _erase_table(lake, each, person)
     _erase_exports(lake, person)
@@ -90,7 +94,12 @@ def _erase_raw(lake: Lake, person: Person) -> None:
     for path in (lake.path / "raw").glob("*/*/.slice-*"):
         path.unlink()  # of a run that was killed here
     for path in sorted((lake.path / "raw").glob("*/*/*.zst")):
-        raw.change(path, person.json)
+        try:
+            raw.change(path, person.json)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise Damaged(lake.path, path, error) from error
+            raise
 
 
 def _erase_table(lake: Lake, table: Table, person: Person) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -23,6 +23,7 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
+from etl import damage
 from etl.columns import quoted
 from etl.dictionary import TABLES, Table, all_columns, table
 from etl.errors import LakeBusy, UsageError
@@ -31,6 +32,7 @@ VERSION = 1
 MARKER = "demeter.json"
 FILES_OF_TODAY = 24  # in one table, before they are made one
 COMMITS_BEFORE_CHECKPOINT = 20
+ROW_GROUP_ROWS = 131_072
 SHORT_WHILE_SECONDS = 0.1  # longer than it takes to look whether a lock is held, which holds it too
 
 # What the disk refuses comes from Python, from Delta's writers and, in several kinds, from DuckDB.
@@ -42,7 +44,10 @@ DISK_ERRORS = (
     duckdb.FatalException,
 )
 
-WRITER = deltalake.WriterProperties(compression="ZSTD", compression_level=3)
+# A row group is held in memory while it is written, and is what a reader may skip.
+WRITER = deltalake.WriterProperties(
+    compression="ZSTD", compression_level=3, max_row_group_size=ROW_GROUP_ROWS
+)
 
 ARROW_TYPES = {
     "varchar": pa.string(),
@@ -85,6 +90,8 @@ class Lake:
             raise UsageError(f"the lake {self.path} is a file: give a directory with DEMETER_LAKE")
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # What spills makes a directory in it, but none above that.
+            self.spill("").mkdir(exist_ok=True, mode=0o700)
             self._check_version()
             for each in TABLES:
                 if not deltalake.DeltaTable.is_deltatable(str(self.location(each.name))):
@@ -114,6 +121,7 @@ class Lake:
     def delta(self, name: str) -> deltalake.DeltaTable:
         """The table as of now."""
         if name not in self._tables:
+            damage.check_log(self.path, self.location(name))
             self._tables[name] = deltalake.DeltaTable(str(self.location(name)))
         else:
             self._tables[name].update_incremental()
@@ -166,13 +174,12 @@ class Lake:
             writer_properties=WRITER,
         )
 
-    def commit(self, sweep_id: str, project_id: str, rows: Mapping[str, pa.Table], sweep: pa.Table) -> None:
-        """Write the rows of a sweep, and last its row in `sweeps`, which makes them visible."""
+    def commit(self, sweep_id: str, project_id: str, rows: Iterable[tuple[str, pa.Table]]) -> None:
+        """Write the rows of a sweep, a table at a time; the last is its row in `sweeps`, which shows them."""
         marker = self._marker(project_id)
         replace_text(marker, sweep_id)
-        for name, table_rows in rows.items():
+        for name, table_rows in rows:
             self.append(name, table_rows)
-        self.append("sweeps", sweep)
         marker.unlink()
 
     def clean_up(self, project_id: str) -> None:
@@ -202,14 +209,15 @@ class Lake:
     def keep(self, name: str) -> None:
         """Compact and checkpoint one table where commits have piled up."""
         with self.lock("house", wait=True):
-            merge(self.delta(name))
+            merge(self.delta(name), sorted_by(table(name)))
             checkpoint(self.delta(name), self.location(name))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Raise UsageError, which says what to mend, where the disk refuses what is done inside."""
         try:
-            yield
+            with damage.named(self.path):
+                yield
         except DISK_ERRORS as error:
             reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
             raise UsageError(
@@ -247,6 +255,7 @@ class Lake:
         return False
 
     def _delta_at(self, name: str, version: int) -> deltalake.DeltaTable:
+        damage.check_log(self.path, self.location(name))
         return deltalake.DeltaTable(str(self.location(name)), version=version)
 
     def _marker(self, project_id: str) -> Path:
@@ -271,10 +280,7 @@ class Lake:
         marker = self.path / MARKER
         if not marker.exists():
             return
-        try:
-            version = int(json.loads(marker.read_text(encoding="utf-8"))["version"])
-        except (ValueError, KeyError, TypeError):
-            raise UsageError(f"{marker} is not readable: restore it, or give another lake") from None
+        version = damage.read(self.path, marker, lambda values: int(values["version"]))
         if version > VERSION:
             raise UsageError(
                 f"the lake {self.path} is of version {version} and this demeter knows {VERSION}: "
@@ -291,11 +297,19 @@ def _is_taken(file: IO[str], wait: bool) -> bool:
     return True
 
 
-def merge(delta: deltalake.DeltaTable) -> None:
-    """Make one of the files of each day that has too many."""
+def merge(delta: deltalake.DeltaTable, column: str | None = None) -> None:
+    """Make one of the files of each day that has too many, its rows sorted by a column if one is given."""
     for day in crowded(delta):
         chosen = [(delta.metadata().partition_columns[0], "=", day)] if day else None
-        delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
+        if column:
+            delta.optimize.z_order([column], partition_filters=chosen, writer_properties=WRITER)
+        else:
+            delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
+
+
+def sorted_by(table: Table) -> str | None:
+    """The column by which the rows of a merged file lie, so that what stays the same lies together."""
+    return next((key for key in table.keys if key.endswith("_id")), next(iter(table.keys), None))
 
 
 def crowded(delta: deltalake.DeltaTable) -> dict[str, list[str]]:

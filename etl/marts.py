@@ -12,16 +12,20 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import deltalake
+import duckdb
 import pyarrow as pa
 
+from etl import damage
 from etl.columns import quoted
 from etl.errors import UsageError
 from etl.lake import WRITER, Lake, checkpoint, crowded, merge, replace_text
 
 # The relations of sql/marts, each worked out from those before it. What all days share comes first: it is
-# small, and worked out for every day; then what was witnessed, and last what is worked out day by day.
+# small, and worked out for every day; then what was witnessed, what is worked out day by day, and what sums
+# up all days.
 SHARED = ("sweep_steps", "scopes", "terms", "prices_daily", "pools_daily", "pool_days")
-WITNESSED = ("sightings", "transitions", "evidence_record", "evidence_support")
+SIGHTED = ("sightings", "transitions")
+WITNESSED = (*SIGHTED, "evidence_record", "evidence_support")
 DAILY = (
     "stretches",
     "usage_hourly",
@@ -34,8 +38,8 @@ DAILY = (
     "pool_cost_daily",
     "state_starts",
     "queue_sightings",
-    "coverage",
 )
+SUMMED_UP = ("coverage",)
 # Those that readers see: stored day by day, stored whole, and told by a view over the stored ones.
 PARTITIONED = (
     "stretches",
@@ -47,12 +51,16 @@ PARTITIONED = (
     "queue_sightings",
 )
 WHOLE = ("scopes", "coverage")
+# Within a day, what is one user's lies together.
+ORDER = dict.fromkeys(PARTITIONED, "usage_date, project_id, user_id, instance_id") | {
+    "queue_sightings": "usage_date, project_id, instance_id",
+}
 DERIVED = {
     "states": ("state_starts", "scopes"),
     "sessions": ("stretches",),
     "queue_waits": ("queue_sightings", "scopes"),
 }
-STEPS = (*SHARED, *WITNESSED, *DAILY, *DERIVED)
+STEPS = (*SHARED, *WITNESSED, *DAILY, *SUMMED_UP, *DERIVED)
 STORED = (*PARTITIONED, *WHOLE)
 SEEN = (*STORED, *DERIVED)
 DAY = "usage_date"
@@ -79,15 +87,45 @@ class Published:
 
 def published(lake: Lake) -> Published | None:
     """What is published now; None before the first build."""
-    path = directory(lake) / CURRENT
-    if not path.exists():
+    try:
+        return damage.read(lake.path, directory(lake) / CURRENT, lambda values: Published(**values))
+    except FileNotFoundError:
         return None
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return Published(**values)
+
+
+class Store:
+    """Takes the marts that a build works out, some days after the other; nobody sees them yet.
+
+    Beside what is published, if anything is known by it, or in its place.
+    """
+
+    def __init__(self, lake: Lake, known: Published | None) -> None:
+        self.lake, self.known = lake, known
+        self.versions: dict[str, int] = {}
+        self.rows: dict[str, int] = {}
+        if known:
+            restore(lake, known)
+
+    def put(self, connection: duckdb.DuckDBPyConnection, dates: Sequence[date]) -> None:
+        """Write these days of the marts that are kept by day."""
+        for name in PARTITIONED:
+            found = connection.sql(f"select * from {name} order by {ORDER[name]}").to_arrow_table()
+            self.rows[name] = self.rows.get(name, 0) + found.num_rows
+            if self.known or name in self.versions:
+                self.versions[name] = write_days(self.lake, name, found, dates)
+            else:
+                self.versions[name] = write(self.lake, name, found)
+
+    def put_whole(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Write the marts that are small."""
+        for name in WHOLE:
+            found = connection.sql(f"select * from {name} order by all").to_arrow_table()
+            self.rows[name], self.versions[name] = found.num_rows, write(self.lake, name, found)
 
 
 def relation(lake: Lake, name: str, version: int) -> str:
     """SQL that reads a mart as it was published."""
+    damage.check_log(lake.path, directory(lake) / name)
     delta = deltalake.DeltaTable(_location(lake, name), version=version)
     files = sorted(unquote(uri) for uri in delta.file_uris())
     fields = delta.schema().fields
@@ -138,9 +176,8 @@ def _to_merge(lake: Lake, name: str, version: int) -> list[str]:
 def write(lake: Lake, name: str, rows: pa.Table) -> int:
     """Replace a mart's rows and return the version that this makes; nobody sees it yet."""
     location, partitions = _location(lake, name), [DAY] if name in PARTITIONED else []
-    exists = deltalake.DeltaTable.is_deltatable(location)
-    if exists and deltalake.DeltaTable(location).metadata().partition_columns != partitions:
-        shutil.rmtree(location)  # Of an older layout, which nothing can turn into this one.
+    if _columns_of_partitions(lake, name) not in (None, partitions):
+        shutil.rmtree(location)  # Damaged, or of an older layout: nothing can turn it into this one.
     deltalake.write_deltalake(
         location,
         rows,
@@ -150,6 +187,18 @@ def write(lake: Lake, name: str, rows: pa.Table) -> int:
         writer_properties=WRITER,
     )
     return deltalake.DeltaTable(location).version()
+
+
+def _columns_of_partitions(lake: Lake, name: str) -> list[str] | None:
+    """The columns that a mart is kept by; None where it is not there, and an odd one where it is damaged."""
+    location = _location(lake, name)
+    try:
+        damage.check_log(lake.path, Path(location))
+        if not deltalake.DeltaTable.is_deltatable(location):
+            return ["damaged"] if (Path(location) / "_delta_log").is_dir() else None
+        return deltalake.DeltaTable(location).metadata().partition_columns
+    except (damage.Damaged, *damage.SUSPECT):
+        return ["damaged"]
 
 
 def write_days(lake: Lake, name: str, rows: pa.Table, dates: Sequence[date]) -> int:

@@ -6,12 +6,12 @@ It lies beside the marts, a Parquet file a relation; the folder of the published
 from __future__ import annotations
 
 import shutil
-from uuid import uuid4
 
 import duckdb
 
 from etl import marts
 from etl.columns import quoted
+from etl.damage import Damaged
 from etl.lake import Lake
 from etl.marts import Published
 
@@ -36,6 +36,8 @@ def recall(connection: duckdb.DuckDBPyConnection, lake: Lake, published: Publish
     for name, columns in RELATIONS.items():
         if published:
             path = marts.directory(lake) / FOLDER / published.memory / f"{name}.parquet"
+            if not path.exists():
+                raise Damaged(lake.path, path, FileNotFoundError())
             source = f"as select * from read_parquet({quoted(str(path))})"
         elif columns:
             source = f"({columns})"
@@ -44,15 +46,13 @@ def recall(connection: duckdb.DuckDBPyConnection, lake: Lake, published: Publish
         connection.execute(f"create temp table known_{name} {source}")
 
 
-def keep(connection: duckdb.DuckDBPyConnection, lake: Lake) -> str:
-    """Write the relations into a new folder, and return its name."""
-    name = uuid4().hex
-    folder = marts.directory(lake) / FOLDER / name
+def keep(connection: duckdb.DuckDBPyConnection, lake: Lake, build_id: str) -> None:
+    """Write the relations into a new folder, which is named after the build."""
+    folder = marts.directory(lake) / FOLDER / build_id
     folder.mkdir(parents=True)
     for relation in RELATIONS:
         path = quoted(str(folder / f"{relation}.parquet"))
         connection.execute(f"copy {relation} to {path} (format parquet, compression zstd)")
-    return name
 
 
 def forget(lake: Lake, published: Published) -> None:
@@ -62,13 +62,13 @@ def forget(lake: Lake, published: Published) -> None:
             shutil.rmtree(folder)
 
 
-def knows(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Whether there is a relation of before."""
-    found = connection.execute("select 1 from duckdb_tables() where table_name = $1", [f"known_{name}"])
+def has(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether there is a table of that name."""
+    found = connection.execute("select 1 from duckdb_tables() where table_name = $1", [name])
     return bool(found.fetchall())
 
 
 def carry(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> None:
     """Add to a relation the rows of before that a condition picks."""
-    if knows(connection, name):
+    if has(connection, f"known_{name}"):
         connection.execute(f"insert into {name} by name select * from known_{name} where {condition}")

@@ -1,10 +1,13 @@
-"""What a monitor wants to know of a lake, as a file for Prometheus' textfile collector."""
+"""What a monitor wants to know of a lake: its gauges, also as a file for Prometheus' textfile collector."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
+from prometheus_client import Gauge as PrometheusGauge
 from prometheus_client.exposition import write_to_textfile
 
 from etl import views
@@ -32,29 +35,40 @@ select project_id, verdict, count(*) as sweep_count, max(epoch(finished_at)) as 
 from sweeps group by project_id, verdict order by project_id, verdict
 """
 
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A gauge: its name, what it says, and its value under each set of labels."""
+
+    name: str
+    said: str
+    values: list[tuple[Labels, float]]
+
+
+def gauges(lake: Lake) -> Iterator[Gauge]:
+    """The gauges of every project in the lake."""
+    with views.connect(lake) as connection:
+        last = connection.sql(_LAST).to_arrow_table().to_pylist()
+        ends = connection.execute(_ENDS).fetchall()
+    for name, (said, column) in OF_LAST_SWEEP.items():
+        yield Gauge(name, said, [({"project_id": row["project_id"]}, float(row[column])) for row in last])
+    labels = [{"project_id": project, "verdict": verdict} for project, verdict, *_ in ends]
+    counts, times = ([float(row[number]) for row in ends] for number in (2, 3))
+    yield Gauge("demeter_sweeps", "Sweeps in the lake.", list(zip(labels, counts, strict=True)))
+    name = "demeter_last_sweep_timestamp_seconds"
+    yield Gauge(name, "When the last sweep ended.", list(zip(labels, times, strict=True)))
+
 
 def write(lake: Lake, path: Path) -> None:
-    """Replace the file by the gauges of every project in the lake.
-
-    UsageError where it cannot be written.
-    """
+    """Replace the file by the gauges of the lake; UsageError where it cannot be written."""
     registry = CollectorRegistry()
-    of_last = {
-        column: Gauge(name, said, ["project_id"], registry=registry)
-        for name, (said, column) in OF_LAST_SWEEP.items()
-    }
-    by_verdict = ["project_id", "verdict"]
-    sweeps = Gauge("demeter_sweeps", "Sweeps in the lake.", by_verdict, registry=registry)
-    ended = Gauge(
-        "demeter_last_sweep_timestamp_seconds", "When the last sweep ended.", by_verdict, registry=registry
-    )
-    connection = views.connect(lake)
-    for row in connection.sql(_LAST).to_arrow_table().to_pylist():
-        for column, gauge in of_last.items():
-            gauge.labels(row["project_id"]).set(row[column])
-    for project, verdict, count, last_seconds in connection.execute(_ENDS).fetchall():
-        sweeps.labels(project, verdict).set(count)
-        ended.labels(project, verdict).set(last_seconds)
+    for each in gauges(lake):
+        names = list(each.values[0][0]) if each.values else []
+        gauge = PrometheusGauge(each.name, each.said, names, registry=registry)
+        for labels, value in each.values:
+            gauge.labels(**labels).set(value)
     try:
         write_to_textfile(str(path), registry)
     except OSError as error:

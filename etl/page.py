@@ -108,5 +108,5 @@ def _read(text: str, connection: duckdb.DuckDBPyConnection) -> Any:
     """What is read in a text; None where it is not JSON."""
     try:
         return connection.execute(_READ, [text, _SHAPE]).fetchone()
-    except (duckdb.InvalidInputException, duckdb.ConversionException):
-        return None
+    except (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError):
+        return None  # the last where DuckDB's message quotes a part of the text that ends inside a character

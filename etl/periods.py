@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etl import days, marts, query
 from etl.errors import UsageError
 from etl.lake import Lake
 from etl.marts import Published
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 USUAL = timedelta(30)
 DAY = timedelta(1)
 
 # A day inside of those metered is complete, and so is a first or last one that says so.
-_BUILT = """
+BUILT = """
 with complete as (
     select usage_date from usage_daily where is_complete
     union all
@@ -30,6 +33,9 @@ select
     (select min(usage_date) from complete) as first_complete,
     (select max(usage_date) from complete) as last_complete
 """
+
+
+Built = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,13 @@ class Period:
         return f"{self.first} to {self.end - DAY}"
 
 
-def period(lake: Lake, since: str | None, until: str | None) -> Period:
+def period(lake: Lake, since: str | None, until: str | None, built: Built | None = None) -> Period:
     """The period that is asked for, else the last 30 complete days, else all that is built.
 
     Both texts are dates or months; a month alone is all of it. UsageError where nothing of the
-    period was metered.
+    period was metered. `built` is what is known of the lake already.
     """
-    built = _built(lake)
+    built = built or _built(lake)
     if since is not None and until is None and len(since) == len("2026-10"):
         chosen = Period(*_month(_day(since)))
     else:
@@ -71,9 +77,9 @@ def period(lake: Lake, since: str | None, until: str | None) -> Period:
     return _metered(chosen, built)
 
 
-def month(lake: Lake, since: str | None) -> Period:
+def month(lake: Lake, since: str | None, built: Built | None = None) -> Period:
     """The month that is asked for, by any day of it, else the last one that was metered."""
-    built = _built(lake)
+    built = built or _built(lake)
     return _metered(Period(*_month(_day(since) if since else built["last"])), built)
 
 
@@ -94,9 +100,14 @@ def require_built(lake: Lake, tz: str | None = None) -> Published:
     return built
 
 
-def _built(lake: Lake) -> dict[str, Any]:
-    """The first and last day metered, and where the complete ones start and end, else all of them."""
-    [found] = query.run(lake, _BUILT).to_pylist()
+def _built(lake: Lake) -> Built:
+    return built_by(query.run(lake, BUILT))
+
+
+def built_by(answer: pa.Table) -> Built:
+    """The first and last day metered, and where the complete ones start and end, else all of them, by the
+    answer of BUILT; NothingMetered where there is no day."""
+    [found] = answer.to_pylist()
     if found["first"] is None:
         raise marts.NothingMetered(
             "nothing is metered yet: sweep the project once more, then run `demeter build`"
@@ -105,7 +116,7 @@ def _built(lake: Lake) -> dict[str, Any]:
     return {**found, "start": start, "end": (found["last_complete"] or found["last"]) + DAY}
 
 
-def _metered(chosen: Period, built: dict[str, Any]) -> Period:
+def _metered(chosen: Period, built: Built) -> Period:
     if chosen.end <= built["first"] or chosen.first > built["last"]:
         raise UsageError(
             f"nothing was metered in {chosen}: this lake is built from {built['first']} to {built['last']}"

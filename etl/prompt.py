@@ -25,7 +25,7 @@ COMMANDS = {
     ".schema": "describe a table: .schema TABLE",
     ".reports": "list the reports",
     ".report": "run a report: .report NAME",
-    ".format": f"show results as {', '.join(render.FORMATS[:-1])}: .format NAME",
+    ".format": f"show results as {', '.join(render.TEXTS)}: .format NAME",
     ".help": "show this",
     ".quit": "end, as Ctrl-D does",
 }
@@ -128,7 +128,7 @@ class Prompt:
         reports.write(reports.run(self.lake, name), self.format)
 
     def _format(self, name: str) -> None:
-        formats = render.FORMATS[:-1]
+        formats = render.TEXTS
         if name not in formats:
             raise UsageError(f"there is no format {name!r}: choose one of {', '.join(formats)}")
         self.format = name
@@ -172,7 +172,7 @@ def _arguments() -> dict[str, list[str]]:
     return {
         ".schema": schema.names(),
         ".report": [report.name for report in reports.reports()],
-        ".format": list(render.FORMATS[:-1]),
+        ".format": list(render.TEXTS),
     }
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from etl import views
+from etl import damage, views
 from etl.errors import DemeterError, UsageError
 from etl.lake import Lake
 
@@ -48,6 +49,15 @@ TABLE_FUNCTIONS = frozenset(
         "unnest",
     }
 )
+# What DuckDB says of a file that is damaged, among other things.
+MAY_BE_DAMAGE = (
+    duckdb.Error,
+    duckdb.IOException,
+    duckdb.InvalidInputException,
+    duckdb.InternalException,
+)
+# What asks which views there are.
+_ABOUT_ALL = re.compile(r"\b(?:show|information_schema|duckdb_\w+|pg_\w+|sqlite_\w+)\b", re.IGNORECASE)
 # What comes before the statement is words alone: no comment or literal can hide in it.
 _EXPLAIN = re.compile(
     r"(?:\s|--[^\r\n]*[\r\n])*explain(?:\s+analyze\b|\s*\([\w\s,]*\))?(.*)", re.IGNORECASE | re.DOTALL
@@ -59,17 +69,49 @@ def run(lake: Lake, query: str, values: Mapping[str, Any] | None = None) -> pa.T
     $parameters; UsageError says what is wrong."""
     lake.check()
     check(query)
-    with views.connect(lake) as connection:
-        try:
-            # It holds for tables what the check holds for files.
-            connection.execute("begin transaction read only")
-            return _shown(_result(connection, query, values))
-        except (duckdb.IOException, duckdb.HTTPException) as error:
-            raise DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again") from None
-        except duckdb.OutOfMemoryException as error:
-            raise UsageError(f"the query needs too much memory: {_one_line(error)}") from None
-        except (duckdb.Error, pa.ArrowException) as error:
-            raise UsageError(f"the query fails: {_one_line(error)}") from None
+    wanted = None if _ABOUT_ALL.search(query) else query
+    try:
+        with reading(lake, wanted) as read:
+            return read(query, values)
+    except duckdb.CatalogException:
+        # What is misspelled is told from what there is; and a query may make up a name.
+        with reading(lake) as read:
+            return read(query, values)
+
+
+@contextmanager
+def reading(lake: Lake, wanted: str | None = None) -> Iterator[Callable[..., pa.Table]]:
+    """What runs one statement after the other over the views of a lake as it is now, as `run` does.
+
+    The views are those that a text names, if one is given; duckdb.CatalogException where that does not do.
+    """
+    with damage.named(lake.path), views.connect(lake, wanted) as connection:
+        # It holds for tables what the check holds for files.
+        connection.execute("begin transaction read only")
+
+        def read(query: str, values: Mapping[str, Any] | None = None) -> pa.Table:
+            check(query)
+            try:
+                return _shown(_result(connection, query, values))
+            except duckdb.CatalogException as error:
+                if wanted is not None:
+                    raise
+                raise _explained(error) from None
+            except (duckdb.Error, pa.ArrowException) as error:
+                if type(error) in MAY_BE_DAMAGE and (damaged := damage.find(lake.path)):
+                    raise damaged from None
+                raise _explained(error) from None
+
+        yield read
+
+
+def _explained(error: Exception) -> DemeterError:
+    """The error to raise for one of DuckDB's."""
+    if isinstance(error, duckdb.IOException):
+        return DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return UsageError(f"the query needs too much memory: {_one_line(error)}")
+    return UsageError(f"the query fails: {_one_line(error)}")
 
 
 def split(text: str) -> list[str]:

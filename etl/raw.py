@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from typing import IO, Any
 import pyarrow as pa
 
 from etl.page import Page
+
+log = logging.getLogger("demeter")
 
 PLAN = "plan.json"
 
@@ -96,7 +99,7 @@ def read_plan(directory: Path) -> Plan | None:
 
 
 def lines(directory: Path, slice_number: int) -> Iterator[dict[str, Any]]:
-    """The whole lines of a slice's pages; one that a killed run cut off is left out.
+    """The whole lines of a slice's pages, up to where a killed run cut them off, or where one cannot be read.
 
     Each has `page`, `observed_at`, `repaired` and, as text, `body`; `order` is where it came among the
     pages of all slices.
@@ -104,16 +107,19 @@ def lines(directory: Path, slice_number: int) -> Iterator[dict[str, Any]]:
     path = directory / f"slice-{slice_number:05d}.jsonl.zst"
     if not path.exists():
         return
-    for line in _whole_lines(path):
-        head, _, body = line.partition(', "body": ')
-        if body:
-            values = json.loads(head + "}")
-            values["observed_at"] = datetime.fromisoformat(values["observed_at"])
-            yield {**values, "body": body[:-1]}
+    try:
+        for line in _whole_lines(path):
+            head, _, body = line.partition(', "body": ')
+            if body:
+                values = json.loads(head + "}")
+                values["observed_at"] = datetime.fromisoformat(values["observed_at"])
+                yield {**values, "body": body[:-1]}
+    except (OSError, ValueError, KeyError) as error:
+        log.warning("%s cannot be read to its end: %s", path, error)
 
 
 def pages(directory: Path) -> Iterator[RawPage]:
-    """The pages of a landed sweep in the order in which they came; ValueError where one is damaged."""
+    """The pages of a landed sweep in the order in which they came, as far as they can be read."""
     numbers = sorted(int(path.name[6:11]) for path in directory.glob("slice-*.jsonl.zst"))
     listed = (_numbered(directory, number) for number in numbers)
     for number, line in heapq.merge(*listed, key=lambda each: each[1].get("order", 0)):
@@ -145,7 +151,8 @@ def _is_whole(path: Path) -> bool:
         try:
             while chunk := stream.read(1 << 22):
                 last = chunk[-1:]
-        except OSError:
+        except OSError as error:
+            _require_whole(error)
             return False
     return last == b"\n"
 
@@ -160,6 +167,12 @@ def _numbered(directory: Path, number: int) -> Iterator[tuple[int, dict[str, Any
         yield number, line
 
 
+def _require_whole(error: OSError) -> None:
+    """Raise an error of the disk; one that only says that a file breaks off has no number."""
+    if error.errno:
+        raise error
+
+
 def _whole_lines(path: Path) -> Iterator[str]:
     """The lines of a compressed file, up to where it breaks off."""
     rest = b""
@@ -167,7 +180,8 @@ def _whole_lines(path: Path) -> Iterator[str]:
         while True:
             try:
                 chunk = stream.read(1 << 22)
-            except OSError:
+            except OSError as error:
+                _require_whole(error)
                 return
             if not chunk:
                 return

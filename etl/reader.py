@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from etl.flatten import Staging
 from etl.listing import Outcome, RequestRefused, list_all
 from etl.page import BadPage, Page, read_page
 from etl.pseudonyms import hide_persons
+from etl.stages import stage, timed
 from etl.transport import TooLarge
 
 BATCH_BYTES = 4_000_000
@@ -53,7 +55,8 @@ class Reader:
         self.slices += [(each, Outcome()) for each in filters]
         workers = min(self.client.settings.concurrency, len(filters))
         with ThreadPoolExecutor(1) as self._stager, ThreadPoolExecutor(workers) as pool:
-            jobs = [pool.submit(self._list, first + number, before) for number in range(len(filters))]
+            numbers = range(first, len(self.slices))
+            jobs = [pool.submit(copy_context().run, self._list, number, before) for number in numbers]
             wait(jobs)
             self._stage()
             self._staged.result()
@@ -83,14 +86,18 @@ class Reader:
     def _list(self, number: int, before: Path | None) -> None:
         text, outcome = self.slices[number]
         settings = self.client.settings
-        list_all(
-            lambda offset, limit: self._fetch(text, offset, limit, number),
-            lambda page: self._keep(number, page),
-            outcome,
-            settings.limit,
-            settings.one_answer_rows,
-            self._landed(before, number) if before else (),
-        )
+        with stage("slice", filter=text) as now:
+            try:
+                list_all(
+                    lambda offset, limit: self._fetch(text, offset, limit, number),
+                    lambda page: self._keep(number, page),
+                    outcome,
+                    settings.limit,
+                    settings.one_answer_rows,
+                    self._landed(before, number) if before else (),
+                )
+            finally:
+                now.found |= {"row_count": outcome.row_count, "page_count": outcome.page_count}
 
     def _fetch(self, text: str, offset: int, limit: int, number: int | None) -> Page:
         params: dict[str, str | int] = dict(parse_qsl(text))
@@ -116,7 +123,8 @@ class Reader:
         """The page in a body, with pseudonyms in the place of persons where they are wanted."""
         key = self.client.settings.pseudonym_key
         if not key:
-            return read_page(body, observed_at, self._cursor())
+            with timed("read"):
+                return read_page(body, observed_at, self._cursor())
         try:
             page = read_page(body, observed_at, self._cursor())
         except BadPage:
@@ -126,7 +134,8 @@ class Reader:
     def _keep(self, number: int, page: Page) -> None:
         """Land a page, and flatten when a batch of pages has come together."""
         with self._lock:
-            self._batch.append(self.landing.land(number, page))
+            with timed("land"):
+                self._batch.append(self.landing.land(number, page))
             self._batch_bytes += len(page.body)
             self._rows += len(page.ids)
             self.observed_from = min(self.observed_from or page.observed_at, page.observed_at)
@@ -138,13 +147,20 @@ class Reader:
     def _stage(self) -> None:
         """Have the batch flattened while the next one is fetched; wait for the one before."""
         self._staged.result()
-        self._staged = self._stager.submit(self.staging.add, self._batch)
+        self._staged = self._stager.submit(copy_context().run, self._flatten, self._batch)
         self._batch, self._batch_bytes = [], 0
+
+    def _flatten(self, batch: list[raw.RawPage]) -> None:
+        with timed("flatten"):
+            self.staging.add(batch)
 
     def _landed(self, before: Path, number: int) -> Iterator[Page]:
         """The pages that an earlier sweep landed of a slice, landed again for this one."""
         for line in raw.lines(before, number):
-            page = self._read(line["body"].encode(), line["observed_at"])
+            try:
+                page = self._read(line["body"].encode(), line["observed_at"])
+            except BadPage:
+                return
             page = replace(page, repaired=line["repaired"])
             self._keep(number, page)
             yield page

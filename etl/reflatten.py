@@ -20,6 +20,7 @@ from etl import __version__, raw, rewrite
 from etl.changes import (
     Observer,
     changes,
+    compare,
     count,
     count_changes,
     differs,
@@ -32,6 +33,7 @@ from etl.flatten import Staging
 from etl.lake import Lake, schema
 from etl.raw import RawPage
 from etl.scope import WHOLE, Scope
+from etl.stages import stage
 
 log = logging.getLogger("demeter")
 
@@ -76,7 +78,8 @@ class Reflattening:
             return
         self._load(self.old_sweeps[0])
         for number, sweep in enumerate(self.old_sweeps):
-            self._sweep_again(sweep)
+            with stage("sweep", sweep_id=str(sweep["sweep_id"])):
+                self._sweep_again(sweep)
             progress(number + 1, len(self.old_sweeps))
         self._compare()
 
@@ -147,12 +150,14 @@ class Reflattening:
         self.staging.clear()
         if self._flatten(sweep):
             self.done.sweep_ids.append(str(sweep["sweep_id"]))
-            rows = changes(self.staging.connection, _observer(sweep))
-            counts = count(self.staging.connection, rows)
+            observer = _observer(sweep)
+            compare(self.staging.connection, observer)
+            rows = dict(changes(self.staging.connection, observer))
+            counts = count(self.staging.connection, rows.get("instances"))
         else:
             self._leave(sweep)
             rows = {each.name: self._as_it_was(each, sweep) for each in kept()}
-            counts = count_changes(rows)
+            counts = count_changes(rows["instances"])
         self._take({name: found for name, found in rows.items() if found.num_rows})
         self.new_sweeps.append(sweep | counts)
 

@@ -15,6 +15,7 @@ from etl.flatten import Staging
 from etl.lake import Lake
 from etl.reflatten import Progress, Reflattening, Replay
 from etl.settings import Settings
+from etl.stages import stage
 
 
 def replay(
@@ -34,8 +35,9 @@ def replay(
         _replay(settings, lake, project, since, dry_run, progress) for project in _projects(settings, lake)
     ]
     if not dry_run and any(each.changed for each in done):
-        views.refresh(lake)
-        lake.keep_house()
+        with lake.writing():
+            views.refresh(lake)
+            lake.keep_house()
     return done
 
 
@@ -66,7 +68,7 @@ def _projects(settings: Settings, lake: Lake) -> list[str]:
 def _replay(
     settings: Settings, lake: Lake, project_id: str, since: date | None, dry_run: bool, progress: Progress
 ) -> Replay:
-    with lake.writing(), lake.lock(f"sweep-{project_id}"):
+    with stage("replay", project_id=project_id), lake.writing(), lake.lock(f"sweep-{project_id}"):
         lake.clean_up(project_id)
         rewrite.mend(lake)
         staging = Staging(settings.memory, str(lake.spill(project_id)))

@@ -20,13 +20,22 @@ from etl.settings import settings_of
 @click.option("--tz", help="Time zone of the days and of times in a table; marts must be built in it.")
 @click.option("--hours", metavar="NUMBER", help="Running time from which one is forgotten; 24 unless given.")
 @click.option("--budget", metavar="AMOUNT", help="What a month may cost, in the currency of the bill.")
+@click.option("--lang", help="Language of html and xlsx: en or zh; else that of reports_lang.")
 @AS_FORMAT
 @TO_FILE
 @click.pass_obj
 def report(
-    given: dict[str, Any], /, name: str | None, format: str | None, output: Path | None, **asked: Any
+    given: dict[str, Any],
+    /,
+    name: str | None,
+    format: str | None,
+    output: Path | None,
+    lang: str | None,
+    **asked: Any,
 ) -> None:
     """Answer a question from the lake; without NAME, list the reports and their options.
+
+    Without NAME, html and xlsx hold all reports: a page with an overview, or a workbook.
 
     The period is the last 30 complete days unless --from or --to is given. A table has figures to
     two places, and a single long row on its side; the other formats have them exactly.
@@ -37,10 +46,14 @@ def report(
     demeter report usage --by day --from 2026-10-01 --to 2026-10-08 -o week.csv
     demeter report budget --budget 50000
     demeter report running_without_auto_stop
+    demeter report --from 2026-10 -o october.html
     """
-    from etl import reports
+    from etl import publish, reports
 
-    if name is None:
+    chosen_format = format_of(format, output)
+    if lang is not None and chosen_format not in publish.BOUND:
+        raise UsageError(f"--lang is for {' and '.join(publish.BOUND)}: {chosen_format} has none")
+    if name is None and chosen_format not in publish.BOUND:
         if any(asked.values()):
             raise UsageError("no report is named: `demeter report` lists them")
         show_rows(reports.listing(), format, output)
@@ -48,12 +61,20 @@ def report(
     from etl import days
     from etl.lake import Lake
 
-    lake = Lake(settings_of(given).lake)
+    settings = settings_of(given, reports_lang=lang)
+    lake = Lake(settings.lake)
     wanted = reports.Asked(**asked)
+    if chosen_format in publish.BOUND:
+        from etl.render import deliver
+
+        deliver(
+            publish.bound(lake, name, wanted, chosen_format, settings.reports_lang), chosen_format, output
+        )
+        return
     zone = days.zone(wanted.tz or "UTC")
-    chosen = reports.report(name, wanted.by)
+    chosen = reports.report(str(name), wanted.by)
     values = reports.values(lake, chosen, wanted)
     answer = reports.answer(lake, chosen, values)
     if period := reports.told(values):
         click.echo(period, err=True)
-    reports.write(answer, format_of(format, output), output, zone=zone)
+    reports.write(answer, chosen_format, output, zone=zone)

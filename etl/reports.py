@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from decimal import Decimal, InvalidOperation
@@ -20,9 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from etl.lake import Lake
-    from etl.settings import Settings
-
-log = logging.getLogger("demeter")
+    from etl.periods import Built
 
 KIND = "reports"
 # Relations that several reports read from: each becomes their first WITH.
@@ -91,47 +87,6 @@ def report(name: str, by: str | None = None) -> Report:
     return _read(name)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The reports that the settings name, each to be written into a file of its name."""
-
-    reports: Sequence[Report]
-    directory: Path
-    format: str
-
-    @classmethod
-    def of(cls, settings: Settings) -> Chosen:
-        """Those of the settings; UsageError where a report or the format is unknown."""
-        from etl.render import FORMATS
-
-        names = [name.strip() for name in settings.reports.split(",") if name.strip()]
-        if settings.reports_format not in FORMATS:
-            raise UsageError(
-                f"reports_format {settings.reports_format!r} is none: it is one of {', '.join(FORMATS)}"
-            )
-        return cls(
-            [report(name) for name in names], Path(settings.reports_directory), settings.reports_format
-        )
-
-    def write(self, lake: Lake) -> Iterator[Path]:
-        """Write each over its usual period, and yield the path.
-
-        A report about days is left out, and told, while no day was metered.
-        """
-        from etl.marts import NothingMetered
-
-        for each in self.reports:
-            path = self.directory / f"{each.name}.{self.format}"
-            try:
-                found = answer(lake, each, values(lake, each, Asked()))
-            except NothingMetered as error:
-                log.warning("the report %s is not written: %s", each.name, error)
-                continue
-            self.directory.mkdir(parents=True, exist_ok=True)
-            write(found, self.format, path)
-            yield path
-
-
 def listing() -> list[dict[str, str]]:
     """The reports as rows: name, question, grain and options."""
     return [
@@ -158,8 +113,11 @@ def answer(lake: Lake, chosen: Report, bound: dict[str, Any]) -> pa.Table:
     return query.run(lake, chosen.sql, bound)
 
 
-def values(lake: Lake, chosen: Report, asked: Asked) -> dict[str, Any]:
-    """A value for each parameter of a report; UsageError where it is asked for what it does not take."""
+def values(lake: Lake, chosen: Report, asked: Asked, built: Built | None = None) -> dict[str, Any]:
+    """A value for each parameter of a report; UsageError where it is asked for what it does not take.
+
+    `built` is what is known already of the days that the lake has.
+    """
     from etl import periods
 
     _refuse_others(chosen, asked)
@@ -170,12 +128,12 @@ def values(lake: Lake, chosen: Report, asked: Asked) -> dict[str, Any]:
         "budget": None if asked.budget is None else _number(asked.budget, "--budget"),
     }
     if chosen.parameters & PERIOD:
-        period = periods.period(lake, asked.since, asked.until)
+        period = periods.period(lake, asked.since, asked.until, built)
         found |= {"from": period.first, "to": period.end, "before": period.before}
     if chosen.parameters & INSTANTS:
         found |= dict(zip(("from_us", "to_us"), periods.instants(lake, period), strict=True))
     if chosen.parameters & MONTH:
-        month = periods.month(lake, asked.since)
+        month = periods.month(lake, asked.since, built)
         found |= {"month_from": month.first, "month_to": month.end, "month_days": month.day_count}
     return {name: found[name] for name in chosen.parameters}
 

@@ -2,19 +2,21 @@
 
 Delta commits one table at a time. So a small file names the versions that readers keep to while rows
 are replaced; taking the names out of it shows all that was written. Who finds the names of a run that
-was killed puts the old rows back.
+was killed puts the old rows back, but for those of a person who was to be forgotten.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from etl import damage
 from etl.columns import quoted
 from etl.dictionary import TABLES, table
 from etl.lake import Lake, replace_text, schema
@@ -25,7 +27,8 @@ FILE = "rewrite.json"
 @dataclass(frozen=True)
 class Rewrite:
     """How often rows were replaced so far; and while they are, what readers keep to and what is replaced:
-    the rows of a project's sweeps since the given one."""
+    the rows of a project's sweeps since the given one, which are put back if that is killed; without a
+    project nothing is."""
 
     count: int = 0
     versions: Mapping[str, int] = field(default_factory=dict)
@@ -44,22 +47,31 @@ class Rows:
 def current(lake: Lake) -> Rewrite:
     """What is being rewritten now, if anything."""
     try:
-        return Rewrite(**json.loads(_file(lake).read_text(encoding="utf-8")))
+        return damage.read(lake.path, _file(lake), lambda values: Rewrite(**values))
     except FileNotFoundError:
         return Rewrite()
 
 
-def rewrite(lake: Lake, project_id: str, rows: Mapping[str, Rows]) -> None:
-    """Replace rows of a project in several tables, which readers see all at once."""
+@contextmanager
+def at_once(lake: Lake, project_id: str = "", since: str = "") -> Iterator[None]:
+    """Let readers keep to the rows of now until all that is written inside is there.
+
+    Where that is killed, the rows of the project's sweeps since the given one are put back, if one is given.
+    """
     mend(lake)
     with lake.lock("house", wait=True):
         versions = {each.name: lake.delta(each.name).version() for each in TABLES}
-        since = min(each.since for each in rows.values())
         note = Rewrite(current(lake).count, versions, project_id, since)
         _write(lake, note)
+        yield
+        _write(lake, Rewrite(note.count + 1))
+
+
+def rewrite(lake: Lake, project_id: str, rows: Mapping[str, Rows]) -> None:
+    """Replace rows of a project in several tables, which readers see all at once."""
+    with at_once(lake, project_id, min(each.since for each in rows.values())):
         for name, each in rows.items():
             lake.replace(name, project_id, each.since, each.reader)
-        _write(lake, Rewrite(note.count + 1))
 
 
 def mend(lake: Lake) -> None:
@@ -70,7 +82,7 @@ def mend(lake: Lake) -> None:
     with lake.lock("house", wait=True):
         note = current(lake)
         for name, version in note.versions.items():
-            if lake.delta(name).version() != version:
+            if note.project_id and lake.delta(name).version() != version:
                 lake.replace(name, note.project_id, note.since, _old_rows(lake, note, name, version))
         if note.versions:
             _write(lake, Rewrite(note.count + 1))

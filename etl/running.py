@@ -11,6 +11,7 @@ import click
 from etl.errors import CheckFailed, DemeterError, IncompleteListing
 from etl.settings import settings_of
 from etl.signals import heeded
+from etl.stages import stage
 from etl.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def sweep(
     export DEMETER_PROJECT_ID=... DEMETER_TOKEN=...
     demeter sweep
     """
+    from etl import telemetry
     from etl.scope import Scope
 
     settings = settings_of(
@@ -69,10 +71,11 @@ def sweep(
         concurrency=concurrency,
         contract=contract,
     )
-    error = _swept(settings, Scope(**parts), resume=resume)
-    _measured(settings)
-    if error:
-        raise error
+    with telemetry.told(settings.lake):
+        error = _swept(settings, Scope(**parts), resume=resume)
+        _measured(settings)
+        if error:
+            raise error
 
 
 @click.command()
@@ -88,9 +91,13 @@ def build(given: dict[str, Any], /, tz: str | None, full: bool) -> None:
     demeter build
     demeter sql "select usage_date, sum(running_seconds) / 3600 from usage_daily group by all"
     """
-    error = _built(settings_of(given, tz=tz), full=full)
-    if error:
-        raise error
+    from etl import telemetry
+
+    settings = settings_of(given, tz=tz)
+    with telemetry.told(settings.lake):
+        error = _built(settings, full=full)
+        if error:
+            raise error
 
 
 @click.command()
@@ -102,24 +109,27 @@ def run(given: dict[str, Any], /) -> None:
 
     \b
     DEMETER_REPORTS=summary,usage_by_user demeter run
+    DEMETER_REPORTS=all DEMETER_REPORTS_FORMAT=html demeter run
     """
-    from etl import reports
+    from etl import publish, telemetry
     from etl.lake import Lake
     from etl.marts import NothingMetered
     from etl.scope import Scope
 
     settings = settings_of(given)
-    chosen = reports.Chosen.of(settings)
-    errors = [_swept(settings, Scope())]
-    try:
-        errors.append(_built(settings))
-    except NothingMetered as nothing:
-        errors.append(nothing)
-    for path in chosen.write(Lake(settings.lake)):
-        click.echo(f"wrote {path}")
-    _measured(settings)
-    for error in filter(None, errors):
-        raise error
+    chosen = publish.Chosen.of(settings)
+    with telemetry.told(settings.lake):
+        errors = [_swept(settings, Scope())]
+        try:
+            errors.append(_built(settings))
+        except NothingMetered as nothing:
+            errors.append(nothing)
+        with stage("reports"):
+            for path in chosen.write(Lake(settings.lake)):
+                click.echo(f"wrote {path}")
+        _measured(settings)
+        for error in filter(None, errors):
+            raise error
 
 
 def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> DemeterError | None:
@@ -127,7 +137,7 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> Demeter
     from etl import contract, sweep
     from etl.client import Client
     from etl.lake import private
-    from etl.render import visible
+    from etl.values import visible
 
     sweep.check(settings)
     client = Client(settings)

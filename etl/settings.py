@@ -62,6 +62,7 @@ class Settings:
     reports: str = ""
     reports_directory: str = "reports"
     reports_format: str = "csv"
+    reports_lang: str = "en"
     metrics_file: str = ""
     raw_days: float = 14.0
     vacuum_hours: int = 168

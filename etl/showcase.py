@@ -20,8 +20,9 @@ def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> Non
 
     The lake is made in ./demeter-demo unless --lake names another directory.
     """
-    from etl import reports
+    from etl import publish, reports
     from etl.demo import REPORTS, Demo, fill
+    from etl.render import deliver
 
     directory = Path(given["lake"] or "demeter-demo")
     plan = Demo(days=days, every_minutes=every, instances=instances)
@@ -29,6 +30,9 @@ def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> Non
         lake = fill(directory, plan, progress)
     for name in REPORTS:
         reports.show(lake, name, rows=8)
+    page = directory / "report.html"
+    deliver(publish.bound(lake, None, reports.Asked(), "html", "en"), "html", page)
+    click.echo(f"All reports are on one page: {page}", err=True)
     click.echo(f"The lake is in {directory}. Next:", err=True)
     click.echo(f"  demeter --lake {directory} sql", err=True)
     click.echo(f"  demeter --lake {directory} report", err=True)

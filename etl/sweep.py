@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,17 +15,19 @@ import pyarrow as pa
 from etl import __version__, raw, rewrite, views
 from etl.answer import BadRequest
 from etl.auth import check_credentials
-from etl.changes import Observer, changes, count, load_last
+from etl.changes import Observer, changes, compare, count, load_last
 from etl.client import Client
 from etl.contract import Breach, breaches
+from etl.damage import Damaged
 from etl.dictionary import table
-from etl.errors import DemeterError
+from etl.errors import DemeterError, ServiceUnavailable
 from etl.flatten import Staging
 from etl.lake import Lake, schema
 from etl.listing import Outcome
 from etl.reader import Progress, Reader
 from etl.scope import Scope
 from etl.settings import Settings, check_key, check_project, check_url, require
+from etl.stages import note, stage
 from etl.transport import check_transport
 
 log = logging.getLogger("demeter")
@@ -61,11 +63,28 @@ def sweep(
     Raises UsageError before anything is asked for; what goes wrong later is in the sweep's `error`.
     """
     lake = lake or Lake(settings.lake)
-    found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
-    with lake.writing():
-        views.refresh(lake)
-        lake.keep_house()
+    with stage("sweep", scope=scope.text) as now:
+        found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
+        try:
+            _look_after(lake)
+        except Damaged as damaged:
+            # What is committed stays, and the next build makes the marts again.
+            if damaged.is_derived:
+                log.warning("%s", damaged)
+            else:
+                found = replace(found, error=found.error or damaged)
+        now.found |= {"verdict": found.verdict, **found.counts}
+        now.error = str(found.error or "")
     return found
+
+
+def _look_after(lake: Lake) -> None:
+    """Show readers what was committed, and keep the lake as fast as it is."""
+    with lake.writing():
+        with stage("views"):
+            views.refresh(lake)
+        with stage("house"):
+            lake.keep_house()
 
 
 def list_and_commit(
@@ -107,12 +126,14 @@ class _Run:
         self.began = datetime.now(UTC)
         self.sent, self.again, self.received = _traffic(client)
         self.sweep_id = f"{self.began:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
+        note(project_id=settings.project_id, sweep_id=self.sweep_id)
         self.staging = Staging(settings.memory, str(lake.spill(settings.project_id)))
         self.query = self.staging.connection.execute
 
     def run(self, resume: bool) -> Sweep:
         """List, compare and commit."""
-        load_last(self.staging.connection, self.lake, self.settings.project_id, self.scope.text)
+        with stage("recall"):
+            load_last(self.staging.connection, self.lake, self.settings.project_id, self.scope.text)
         before = self._to_resume() if resume else None
         earlier = raw.read_plan(before) if before else None
         plan = replace(earlier, resumes=earlier.resumes or earlier.sweep_id) if earlier else self._plan()
@@ -120,7 +141,8 @@ class _Run:
         landing = raw.Landing(self.lake.raw(self.settings.project_id) / self.sweep_id, plan)
         reader = Reader(self.client, self.staging, landing, self.progress)
         try:
-            outcome = self._list(reader, plan.slices, before)
+            with stage("list"):
+                outcome = self._list(reader, plan.slices, before)
         finally:
             landing.close()
         return self._commit(reader, outcome, before)
@@ -137,10 +159,10 @@ class _Run:
         # Pages of an earlier sweep may hold instances that the total of now does not count.
         total = reader.count(self.scope.text) if splits and before is None else None
         outcomes = reader.read(filters, before)
-        refused = isinstance(reader.error, BadRequest)
+        refused = isinstance(reader.error, (BadRequest, ServiceUnavailable))
         if splits and (refused or (reader.error is None and not self._accounts_for(total))):
             # An instance may have moved between two statuses, or the service may not know a status
-            # as a filter: one walk over all of them settles it.
+            # as a filter, or fail over it: one walk over all of them settles it.
             reader.error = None
             outcomes = reader.read([self.scope.text])
         return min(outcomes, key=lambda outcome: VERDICTS.index(outcome.verdict))
@@ -183,19 +205,29 @@ class _Run:
             self.scope.absence() if complete else "false",
             complete and self.scope.is_whole,
         )
-        rows = changes(self.staging.connection, observer)
-        counts = count(self.staging.connection, rows)
-        found = breaches(self.staging.connection)
+        with stage("compare"):
+            compare(self.staging.connection, observer)
+            found = breaches(self.staging.connection)
         self._tell_doubts()
-        self.staging.connection.close()
         common = {
             "project_id": self.settings.project_id,
             "sweep_id": self.sweep_id,
             "observed_at": ended,
         }
-        rows["slices"] = _rows("slices", _slice_rows(reader), common)
-        row = self._sweep_row(reader, outcome, before, counts)
-        self.lake.commit(self.sweep_id, self.settings.project_id, rows, _rows("sweeps", [row], common))
+        counts: dict[str, int] = {}
+
+        def rows() -> Iterator[tuple[str, pa.Table]]:
+            instances = None
+            for name, changed in changes(self.staging.connection, observer):
+                instances = changed if name == "instances" else instances
+                yield name, changed
+            counts.update(count(self.staging.connection, instances))
+            yield "slices", _rows("slices", _slice_rows(reader), common)
+            yield "sweeps", _rows("sweeps", [self._sweep_row(reader, outcome, before, counts)], common)
+
+        with stage("commit"):
+            self.lake.commit(self.sweep_id, self.settings.project_id, rows())
+        self.staging.connection.close()
         return Sweep(self.sweep_id, outcome.verdict, outcome.reason, counts, reader.error, found)
 
     def _doubt_the_clock(self, reader: Reader, outcome: Outcome) -> None:

@@ -10,6 +10,14 @@ from typing import Any
 
 import click
 
+from etl.stages import about
+
+# What a line of the log in JSON may have.
+KEYS = (
+    *("time", "level", "message", "command", "project_id", "sweep_id", "build_id"),
+    *("scope", "filter", "exit_status", "trace"),
+)
+
 
 class progress_bar:
     """A progress bar on a terminal, and nothing elsewhere."""
@@ -35,21 +43,32 @@ class progress_bar:
             self.bar.__exit__(None, None, None)
 
 
+class Lines(logging.Formatter):
+    """Log records as text, a line each, after the trace of where they came from if they have one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        trace = self.formatException(record.exc_info) + "\n" if record.exc_info else ""
+        return f"{trace}demeter: {record.getMessage()}"
+
+
 class JsonLines(logging.Formatter):
-    """Log records as JSON, a line each."""
+    """Log records as JSON, a line each, with what the stage is about in which they came."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
+            "trace": self.formatException(record.exc_info) if record.exc_info else "",
+            **about(),
         }
-        return json.dumps(line)
+        return json.dumps({name: line[name] for name in KEYS if line.get(name, "") != ""})
 
 
 def log_to_stderr(verbose: bool, log_format: str) -> None:
+    """Log to standard error: warnings and errors, or with `verbose` all there is."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter("demeter: %(message)s"))
+    handler.setFormatter(JsonLines() if log_format == "json" else Lines())
     logger = logging.getLogger("demeter")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO if verbose else logging.WARNING)

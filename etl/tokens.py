@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import select
@@ -17,12 +18,16 @@ from typing import Any
 
 import orjson
 
+from etl.answer import Again
 from etl.auth import can_ask_iam, check_token
-from etl.errors import UsageError
+from etl.errors import DemeterError, UsageError
 from etl.settings import Settings
+
+log = logging.getLogger("demeter")
 
 TOKEN_HEADER = "X-Auth-Token"  # noqa: S105 -- a header's name
 MARGIN_SECONDS = 300.0  # A token this close to its end is renewed, so that no request is under way then.
+TRIES_EARLY = 5  # So often at most is a token asked for before the old one ends.
 MOST_BYTES = 65_536  # A token has a few thousand.
 
 
@@ -42,7 +47,8 @@ class Tokens:
 
     def __init__(self, settings: Settings, ask_iam: Callable[[], Issued], now: Callable[[], float]) -> None:
         self.secrets = [settings.token]
-        self._token, self._until = settings.token, math.inf
+        self._token, self._ends, self._renew_at = settings.token, math.inf, math.inf
+        self._pause_seconds = 0.0
         self._now = now
         self._lock = threading.Lock()
         self._issue: Callable[[], Issued] | None = None
@@ -53,9 +59,10 @@ class Tokens:
 
     def headers(self, method: str, url: str) -> Mapping[str, str]:
         """What a request is signed in with."""
-        token = self._token
-        if not token or self._now() >= self._until:
-            self._replace(token)
+        if not self._token:
+            self._replace("")
+        elif self._now() >= self._renew_at:
+            self._renew_early()
         return {TOKEN_HEADER: self._token}
 
     def renew(self, refused: Mapping[str, str]) -> bool:
@@ -72,12 +79,31 @@ class Tokens:
             return False
         with self._lock:
             if self._token == token:
-                issued = self._issue()
-                self.secrets.append(issued.text)
-                margin = min(MARGIN_SECONDS, issued.lifetime_seconds / 10)
-                self._until = self._now() + issued.lifetime_seconds - margin
-                self._token = issued.text
+                self._take(self._issue())
         return True
+
+    def _renew_early(self) -> None:
+        """Replace the token before it ends; while that is tried, or fails, the old one is used."""
+        if self._issue is None or not self._lock.acquire(blocking=self._now() >= self._ends):
+            return
+        try:
+            if self._now() >= self._renew_at:
+                self._take(self._issue())
+        except (Again, DemeterError) as error:
+            left = self._ends - self._now()
+            if left <= 0:
+                raise
+            self._renew_at = min(self._ends, self._now() + self._pause_seconds)
+            log.warning("the token could not be renewed (%s): it is good for another %.0f s", error, left)
+        finally:
+            self._lock.release()
+
+    def _take(self, issued: Issued) -> None:
+        self.secrets.append(issued.text)
+        margin = min(MARGIN_SECONDS, issued.lifetime_seconds / 10)
+        self._ends = self._now() + issued.lifetime_seconds
+        self._renew_at, self._pause_seconds = self._ends - margin, margin / TRIES_EARLY
+        self._token = issued.text
 
 
 def lifetime_seconds(body: bytes, date: datetime) -> float:

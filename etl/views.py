@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from functools import cache, partial
 
 import duckdb
 
@@ -27,51 +29,71 @@ qualify row_number() over (
 """
 
 
-def create(lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the views in the connection's present database."""
+def create(lake: Lake, connection: duckdb.DuckDBPyConnection, wanted: str | None = None) -> None:
+    """Create the views in the connection's present database, of all tables or those that a text names."""
     connection.execute("set timezone = 'UTC'")
-    for statement in _at_one_moment(lake, connection):
-        connection.execute(statement)
+    # DuckDB writes it to standard output, among what was asked for.
+    connection.execute("set enable_progress_bar = false")
+    for name, query in _at_one_moment(lake, connection, wanted):
+        connection.execute(f"create view {name} as {query}")
 
 
-def _at_one_moment(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """The statements over files that belong together: no rewrite began or ended meanwhile."""
+def _at_one_moment(
+    lake: Lake, connection: duckdb.DuckDBPyConnection, wanted: str | None
+) -> list[tuple[str, str]]:
+    """The queries over files that belong together: no rewrite began or ended meanwhile."""
     while True:
         now = rewrite.current(lake)
-        since = _live_since(lake, connection, now.versions)
-        statements = list(_statements(lake, since, now.versions))
+        found = _named(dict(_queries(lake, connection, now.versions)), wanted)
         if rewrite.current(lake) == now:
-            return statements
+            return found
 
 
-def _statements(lake: Lake, since: date | None, versions: Mapping[str, int]) -> Iterator[str]:
-    """The statements that create the views, each after those it stands on."""
-    yield f"create view sweeps as select * from {lake.relation('sweeps', version=versions.get('sweeps'))}"
-    yield f"create view slices as {_committed(lake, 'slices', versions)}"
+def _named(queries: dict[str, Callable[[], str]], wanted: str | None) -> list[tuple[str, str]]:
+    """The queries of the views that a text names, and of those that these stand on, which come first."""
+    found: list[tuple[str, str]] = []
+    words = set(queries) if wanted is None else _words(wanted)
+    for name in reversed(queries):
+        if name in words:
+            found.append((name, queries[name]()))
+            words |= _words(found[-1][1])
+    return found[::-1]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _queries(
+    lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]
+) -> Iterator[tuple[str, Callable[[], str]]]:
+    """What gives the query of each view, the views in such an order that each stands on earlier ones."""
+    since = cache(lambda: _live_since(lake, connection, versions))
+    yield "sweeps", lambda: f"select * from {lake.relation('sweeps', version=versions.get('sweeps'))}"
+    yield "slices", lambda: _committed(lake, "slices", versions)
     for table in kept():
-        yield f"create view {table.history} as {_history(lake, table, versions)}"
-        recent = f"({_committed(lake, table.name, versions, since)})"
-        yield f"create view {table.name} as {_LIVE.format(history=recent, keys=', '.join(table.keys))}"
+        yield table.history, partial(_history, lake, table, versions)
+        yield table.name, partial(_live, lake, table, versions, since)
     built = marts.published(lake)
     # An earlier demeter may have stored what is worked out from others now: those until the next build.
     known = built.versions if built else {}
     for name, version in known.items():
-        yield f"create view {name} as select * from {marts.relation(lake, name, version)}"
+        yield name, partial(_mart, lake, name, version)
     for name, sources in marts.DERIVED.items():
         if name not in known and set(sources) <= set(known):
-            yield f"create view {name} as {sqlfiles.text('marts', name)}"
+            yield name, partial(sqlfiles.text, "marts", name)
 
 
-def unlocked(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """A connection with the views, for what demeter itself works out."""
+def unlocked(lake: Lake, wanted: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection with the views, of all tables or those that a text names, for demeter's own work."""
     connection = duckdb.connect(":memory:")
-    create(lake, connection)
+    create(lake, connection, wanted)
     return connection
 
 
-def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """A connection with the views that can read the lake and nothing else, and write nowhere."""
-    connection = unlocked(lake)
+def connect(lake: Lake, wanted: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection with the same views that can read the lake and nothing else, and write nowhere."""
+    connection = unlocked(lake, wanted)
     connection.execute(f"set temp_directory = {quoted(str(lake.path / 'tmp' / 'queries'))}")
     readable = ", ".join(quoted(f"{lake.path / part}/") for part in ("tables", "marts"))
     connection.execute(f"set allowed_directories = [{readable}]")
@@ -101,6 +123,16 @@ def _history(lake: Lake, table: Table, versions: Mapping[str, int]) -> str:
             partition by project_id, {keys} order by observed_at, sweep_id) as valid_to
         from ({_committed(lake, table.name, versions)})
     """
+
+
+def _live(lake: Lake, table: Table, versions: Mapping[str, int], since: Callable[[], date | None]) -> str:
+    """The last row of each key that lives."""
+    recent = f"({_committed(lake, table.name, versions, since())})"
+    return _LIVE.format(history=recent, keys=", ".join(table.keys))
+
+
+def _mart(lake: Lake, name: str, version: int) -> str:
+    return f"select * from {marts.relation(lake, name, version)}"
 
 
 def _committed(lake: Lake, name: str, versions: Mapping[str, int], since: date | None = None) -> str:

@@ -34,7 +34,7 @@ where (not was_before and lives.first_date < present.first)
     or (not is_after and lives.last_date > present.last)
 union
 select pairs.project_id, pairs.instance_id, lives.first_date, lives.last_date
-from known_long_pairs as pairs inner join windows
+from long_pairs as pairs inner join windows
     on pairs.from_us < windows.core_to_us and pairs.to_us > windows.core_from_us
 inner join lives using (project_id, instance_id)
 """
@@ -49,6 +49,9 @@ with present as (
     select project_id, instance_id, sweep_id, observed_date, observed_at, {_THERE} as is_there
     from instance_history where {_SEEN}
 ),
+absent as (
+    select distinct project_id, instance_id from present where not is_there
+),
 paired as (
     select *,
         lag(observed_date) over life as before_date,
@@ -56,21 +59,30 @@ paired as (
         lag(sweep_id) over life as before_sweep_id
     from present
     window life as (partition by project_id, instance_id order by observed_at, sweep_id)
-    union
+    union all
     select *,
         lag(observed_date) over stay as before_date,
         lag(observed_at) over stay as before_at,
         lag(sweep_id) over stay as before_sweep_id
-    from present
+    from present semi join absent using (project_id, instance_id)
     where is_there
     window stay as (partition by project_id, instance_id order by observed_at, sweep_id)
+),
+-- Whose last row is so old that more lies between it and the last sweep, or tells nothing.
+ended_early as (
+    select project_id, instance_id, last_date
+    from lives inner join reaches on lives.last_date = reaches.observed_date
+    where reaches.last - date '1970-01-01' < (select max(last_us) // {DAY_US} from scopes)
+    union
+    select project_id, instance_id, last_date
+    from lives semi join (from instance_history where change = 'unread') using (project_id, instance_id)
 ),
 latest as (
     select project_id, instance_id, max_by(sweep_id, (observed_at, sweep_id)) as sweep_id,
         max_by(change, (observed_at, sweep_id)) as change,
         max(case when {_SEEN} then observed_at end) as observed_at,
         max(case when {_SEEN} then observed_date end) as observed_date
-    from instance_history inner join lives using (project_id, instance_id)
+    from instance_history inner join ended_early using (project_id, instance_id)
     group by project_id, instance_id
     having max(instance_history.observed_date) >= any_value(last_date)
 ),
@@ -80,7 +92,7 @@ ended as (
     where latest.change <> 'gone' and latest.observed_at is not null
 ),
 long as (
-    select paired.project_id, paired.instance_id, paired.sweep_id, paired.before_sweep_id,
+    select distinct paired.project_id, paired.instance_id, paired.sweep_id, paired.before_sweep_id,
         epoch_us(paired.before_at) as from_us, epoch_us(paired.observed_at) as to_us
     from paired
     inner join reaches as reach on paired.observed_date = reach.observed_date
@@ -96,12 +108,15 @@ long as (
 ),
 told as (
     select project_id, instance_id, sweep_id, hash(each_row) as contents
-    from (select * exclude (first_us, last_us) from sightings) as each_row
+    from (
+        select * exclude (first_us, last_us) from sightings semi join long using (project_id, instance_id)
+    ) as each_row
 ),
 changed as (
     select project_id, instance_id, sweep_id, hash(each_row) as contents
     from (
-        select * exclude (first_us, last_us, next_updated_us, next_seen_us) from transitions
+        select * exclude (first_us, last_us, next_updated_us, next_seen_us)
+        from transitions semi join long using (project_id, instance_id)
     ) as each_row
 ),
 supported as (
@@ -174,11 +189,12 @@ def pair(connection: duckdb.DuckDBPyConnection) -> None:
 
     A pair of before that spans none of the windows stands.
     """
-    connection.execute(_LONG_PAIRS.format(support=SUPPORT))
     connection.execute(
-        "insert into long_pairs by name select * from known_long_pairs as pairs where not exists ("
+        "create or replace temp table other_pairs as from long_pairs as pairs where not exists ("
         "select 1 from windows where pairs.from_us < core_to_us and pairs.to_us > core_from_us)"
     )
+    connection.execute(_LONG_PAIRS.format(support=SUPPORT))
+    connection.execute("insert into long_pairs by name from other_pairs")
 
 
 def _keep_windows(connection: duckdb.DuckDBPyConnection, found: Sequence[Window]) -> None:

@@ -47,10 +47,13 @@ class Growing:
         """Commit the sweeps of these numbers, as they were made or late."""
         for number in numbers:
             sweep = self.sweeps[number]
-            told = {
-                name: tidy(name, rows) for name, rows in self.rows.get(sweep["sweep_id"], {}).items() if rows
-            }
-            self.lake.commit(sweep["sweep_id"], sweep["project_id"], told, tidy("sweeps", [sweep]))
+            told = [
+                (name, tidy(name, rows))
+                for name, rows in self.rows.get(sweep["sweep_id"], {}).items()
+                if rows
+            ]
+            told.append(("sweeps", tidy("sweeps", [sweep])))
+            self.lake.commit(sweep["sweep_id"], sweep["project_id"], told)
 
     def price(self, *lines: str) -> None:
         """Give another price book."""

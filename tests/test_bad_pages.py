@@ -52,6 +52,8 @@ GOOD = document(1)
         (b'{"instances":[],"total_count":[1]}', "the answer's total_count is '[1]', not a number"),
         (b'{"instances":[],"total_count":-1}', "the answer's total_count is -1"),
         (b'{"instances":[{"id":"a"}],"total_cou', "the answer is not JSON: it begins '{\"instances"),
+        # DuckDB's message about it ends inside a character, and is no text.
+        (b"<h]\x01\x00tml>>502" + b"\xcc" * 17 + b" Beway>", "the answer is not JSON: it begins '<h]"),
         (
             b'{"error_code":"ModelArts.0010","error_msg":"busy"}',
             "the answer is an error: ModelArts.0010 busy",

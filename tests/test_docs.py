@@ -24,6 +24,8 @@ from etl.lake import Lake
 from etl.marts import SEEN
 from etl.page import Page
 from etl.settings import CONTRACTS, SECRETS, Settings
+from etl.terminal import KEYS
+from etl.texts import LANGUAGES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -122,7 +124,9 @@ def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
             continue
         other = (page.parent / path).resolve() if path else page
         anchors = (
-            {slug(each) for each in re.findall(r"^#+ (.+)$", prose(other), re.M)} if other.exists() else set()
+            {slug(each) for each in re.findall(r"^#+ (.+)$", prose(other), re.M)}
+            if other.suffix == ".md" and other.exists()
+            else set()
         )
         if not other.exists() or (anchor and anchor not in anchors):
             broken.append(target)
@@ -194,8 +198,10 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *sweep.VERDICTS,
         *render.FORMATS,
         *CONTRACTS,
+        *KEYS,
         *("new", "changed", "keyframe", "unread", "gone"),
-        *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false"),
+        *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false", "all"),
+        *LANGUAGES,
     }
     named = {span for span in spans(page) if re.fullmatch(r"[a-z_]+", span)}
     assert named - known == set()
@@ -210,6 +216,11 @@ def test_the_exit_statuses_are_all_there(page: Path) -> None:
 def test_the_settings_for_operators_are_all_there_with_their_defaults() -> None:
     shown = {row[0]: row[1] for row in rows(ROOT / "docs/operator.md", "## Settings")}
     assert shown == {name: default(value) for name, value in SETTINGS.items()}
+
+
+def test_what_a_line_of_the_log_has_is_told_to_operators() -> None:
+    told = [row[0] for row in rows(ROOT / "docs/operator.md", "## The first sweep")]
+    assert [name for cell in told for name in cell.split(", ")] == list(KEYS)
 
 
 def default(value: object) -> str:

@@ -183,6 +183,27 @@ def test_a_run_that_was_killed_is_finished_by_the_next_under_the_same_pseudonym(
     assert {row["user_id"] for rows in found.values() for row in rows} - {None} == {BO["id"], token}
 
 
+def test_readers_see_the_tables_before_or_after_whatever_was_written_meanwhile(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, seen = forget.deltalake.write_deltalake, set()
+
+    def persons() -> str:
+        found = views_of(Lake(lake.path), "user_history", "instance_history", "repository_history")
+        return json.dumps({name: sorted(map(str, rows)) for name, rows in found.items()})
+
+    def write_and_look(*arguments: Any, **named: Any) -> None:
+        write(*arguments, **named)
+        seen.add(persons())
+
+    before = persons()
+    monkeypatch.setattr(forget.deltalake, "write_deltalake", write_and_look)
+    monkeypatch.setattr(forget, "build", lambda *arguments, **named: seen.add(persons()))
+    forget.forget(Settings(), lake, ANN["id"])
+    assert seen == {before, persons()}
+    assert ANN["id"] in before
+
+
 def test_a_lake_goes_on_after_somebody_was_forgotten(lake: Lake) -> None:
     forget.forget(Settings(), lake, ANN["id"])
     lake = Lake(lake.path)

@@ -88,6 +88,13 @@ def test_another_sweep_builds_its_day_and_the_one_before(grown: Growing) -> None
     assert_as_full(grown)
 
 
+def test_the_checks_hold_where_a_run_goes_on_over_the_edge_of_what_is_built(grown: Growing) -> None:
+    grown.take(of(4, 1))
+    built = grown.build()
+    assert len(built.days) < built.day_count
+    assert [finding for finding in built.findings if finding.status == "fail"] == []
+
+
 def test_a_late_sweep_builds_the_days_that_it_touches(grown: Growing) -> None:
     grown.take(of(1, 2))
     assert grown.build().days == (day(0), day(1), day(2))
@@ -127,6 +134,16 @@ def test_what_a_killed_build_left_is_taken_back(grown: Growing) -> None:
     marts.write_days(grown.lake, "stretches", nothing, [day(1)])
     grown.take(of(4, 1))
     assert grown.build().days == (day(3), day(4))
+    assert_as_full(grown)
+
+
+def test_days_worked_out_one_by_one_are_those_worked_out_at_once(
+    grown: Growing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown.take(*range(of(4, 1), of(6, 2)))
+    monkeypatch.setattr("etl.build.BYTES_AT_ONCE", 1)
+    assert grown.build(full=True).day_count == 7
+    monkeypatch.undo()
     assert_as_full(grown)
 
 

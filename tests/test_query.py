@@ -260,3 +260,8 @@ def test_a_file_that_is_missing_is_told_as_such(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(query, "_result", fails)
     with pytest.raises(DemeterError, match="the lake cannot be read: No files found that match"):
         query.run(small_lake, "select 1")
+
+
+def test_a_long_query_shows_no_progress_among_its_rows(small_lake: Lake) -> None:
+    setting = "select value from duckdb_settings() where name = 'enable_progress_bar'"
+    assert query.run(small_lake, setting).to_pylist() == [{"value": "false"}]

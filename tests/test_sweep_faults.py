@@ -16,25 +16,27 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from bench import pages
 from bench.faults import (
     CASES,
+    COMMAND,
     LIMIT,
     PAGE,
     Case,
+    cells,
     documents,
     exit_status,
     result,
     run,
     settings_for,
     swept,
-    written,
 )
-from bench.faults import table as table_of
 from etl import views
 from etl.cli import main
 from etl.client import Answer, Client
 from etl.emulator import ERRORS, Emulator, Faults
 from etl.emulator import Answer as Given
+from etl.errors import ServiceUnavailable
 from etl.lake import Lake
 from etl.scope import Scope
 from etl.settings import Settings
@@ -63,6 +65,12 @@ def rows(settings: Settings, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
+def page_rows() -> list[list[str]]:
+    """The cells of the table that the page has."""
+    page = (pages.DOCS / PAGE).read_text(encoding="utf-8")
+    return [line.strip("| ").split(" | ") for line in pages.written(page, COMMAND).splitlines()[2:]]
+
+
 def listings(service: Emulator) -> list[tuple[int, int]]:
     """The offset and limit of each page that was asked for."""
     asked = [each for each in service.requests if each.path.endswith(LISTED)]
@@ -75,11 +83,11 @@ def test_a_fault_loses_nothing_unsaid_and_does_what_its_page_says(case: Case, tm
     assert found.twice == 0
     assert (found.verdict, found.exit_status) == UNPROVEN.get(case.name, ("complete", 0))
     assert found.missed == 0 or found.verdict != "complete"
-    assert list(table_of([(case, found)]))[-1] in written(PAGE.read_text(encoding="utf-8"))
+    assert cells(case, found) in [row[:7] for row in page_rows()]
 
 
 def test_the_page_tells_of_every_fault_and_of_no_other() -> None:
-    told = [line.split(" | ")[0].removeprefix("| ") for line in written(PAGE.read_text(encoding="utf-8"))[2:]]
+    told = [row[0] for row in page_rows()]
     assert told == [case.name for case in CASES]
 
 
@@ -268,6 +276,17 @@ def test_a_status_that_the_service_refuses_to_filter_by_does_not_end_a_split_swe
     swept(settings)
     found = swept(settings, Scope(split=True))
     assert (found.verdict, found.counts["instance_count"]) == ("complete", 50)
+
+
+def test_a_status_that_the_service_fails_over_is_listed_by_the_walk_over_all(tmp_path: Path) -> None:
+    def fail(statuses: dict[str, str], params: Mapping[str, Any]) -> None:
+        if params.get("status") == "STOPPED":
+            raise ServiceUnavailable("the service gave out: the service answered 503")
+
+    settings = offline(tmp_path)
+    found = swept(settings, Scope(split=True), client=Moving(settings, fail))
+    assert (found.verdict, found.error) == ("complete", None)
+    assert seen(settings) == {"DE-1", "DE-2", "DE-3"}
 
 
 # Answers with status 200.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from etl.client import Client
 from etl.emulator import ERRORS, Answer, Emulator
 from etl.errors import Refused, UsageError
 from etl.settings import Settings, load
-from etl.tokens import lifetime_seconds, output_of
+from etl.tokens import TOKEN_HEADER, Issued, Tokens, lifetime_seconds, output_of
 
 
 class Time:
@@ -85,6 +86,75 @@ def test_a_token_of_a_few_minutes_is_not_renewed_for_every_request(clock: Time) 
             ask(client)
             clock.now += 50
     assert methods(service) == ["POST", "GET", "GET", "GET"]
+
+
+def test_a_token_that_cannot_be_renewed_early_is_used_until_it_ends(
+    service: Emulator, clock: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = user_client(service, clock)
+    ask(client)
+    clock.now += 6910
+    service.faults.fail_next_token = [Answer(503, b"{}")] * 9
+    assert [ask(client) for _ in range(4)] == [200] * 4
+    assert methods(service)[2:] == ["POST", "GET", "GET", "GET", "GET"]
+    assert caplog.messages == [
+        "the token could not be renewed (the service answered 503): it is good for another 290 s"
+    ]
+    clock.now += 61
+    service.faults.fail_next_token = []
+    assert [ask(client) for _ in range(2)] == [200] * 2
+    assert methods(service)[7:] == ["POST", "GET", "GET"]
+
+
+@pytest.mark.parametrize("after", [290, 7200])
+def test_a_token_that_has_ended_and_cannot_be_renewed_fails(
+    service: Emulator, clock: Time, after: float
+) -> None:
+    client = user_client(service, clock)
+    ask(client)
+    clock.now += 6910
+    service.faults.fail_next_token = [Answer(403, b"{}")] * 2
+    assert ask(client) == 200
+    clock.now += after
+    with pytest.raises(Refused, match="IAM gave no token"):
+        ask(client)
+    assert methods(service)[2:] == ["POST", "GET", "POST"]
+
+
+def test_a_token_that_is_refused_and_cannot_be_renewed_fails(service: Emulator, clock: Time) -> None:
+    client = user_client(service, clock)
+    ask(client)
+    clock.now += 6910
+    service.faults.fail_next_token = [Answer(403, b"{}")] * 2
+    service.expire_tokens()
+    with pytest.raises(Refused, match="IAM gave no token"):
+        ask(client)
+    assert methods(service)[2:] == ["POST", "GET", "POST"]
+
+
+def test_requests_do_not_wait_while_another_one_renews_a_token_that_is_still_good() -> None:
+    asked, answered, now = threading.Event(), threading.Event(), [0.0]
+    given = iter(["first", "second"])
+
+    def ask_iam() -> Issued:
+        if asked.is_set():
+            assert answered.wait(10)
+        return Issued(next(given), 3600)
+
+    tokens = Tokens(Settings(user="u", password="p", iam_endpoint="https://iam"), ask_iam, lambda: now[0])
+    assert tokens.headers("GET", "")[TOKEN_HEADER] == "first"
+    now[0] = 3400
+    asked.set()
+    renewing = threading.Thread(target=tokens.headers, args=("GET", ""))
+    renewing.start()
+    try:
+        while not tokens._lock.locked():
+            time.sleep(0.001)
+        assert tokens.headers("GET", "")[TOKEN_HEADER] == "first"
+    finally:
+        answered.set()
+        renewing.join()
+    assert tokens.headers("GET", "")[TOKEN_HEADER] == "second"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ import trustme
 from click.testing import CliRunner
 from support import document, environment_for, impatient, one_line, run, settings_for
 
+from etl import views
 from etl.cli import main
 from etl.client import Client, TooLarge
 from etl.emulator import Answer, Clock, Emulator
 from etl.errors import DemeterError, ServiceUnavailable, UsageError
+from etl.lake import Lake
 from etl.settings import Settings
 from etl.transport import Transport
 
@@ -434,7 +437,8 @@ def test_a_service_that_is_down_costs_its_attempts_once(
     assert result.stderr.rstrip().endswith(
         "the service gave out: the service answered 503; run again later, or look at its status"
     )
-    assert len(service.requests) == 5
+    # And once more, for another slice, to know that it is not this one alone.
+    assert len(service.requests) == 6
 
 
 def test_slices_are_listed_side_by_side_once_one_was_let_in(service: Emulator) -> None:
@@ -467,7 +471,7 @@ def test_a_service_that_cannot_be_reached_costs_its_attempts_once(
     result = sweep_slices(variables, monkeypatch)
     said = "its name is not known here: check the endpoint and DNS" if fails == "DNS" else "was refused"
     assert (result.exit_code, said in result.stderr.splitlines()[-1]) == (6, True)
-    assert len(sent) == 3
+    assert len(sent) == 4
 
 
 def test_a_certificate_that_is_refused_costs_one_request(
@@ -493,6 +497,36 @@ def test_a_request_that_the_service_cannot_answer_is_no_reason_to_give_up_the_ot
         ask(client)
     assert [each.status for each in service.requests] == [200, 503, 200, 503, 200, 503]
     assert ask(client)
+
+
+@pytest.mark.parametrize("concurrency", ["1", "4"])
+@pytest.mark.parametrize("number", [0, 4])
+def test_a_slice_that_the_service_never_answers_does_not_end_the_others(
+    service: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: list[str],
+    number: int,
+    concurrency: str,
+) -> None:
+    poison, send = f"pool{number}&", Transport.send
+
+    def poisoned(self: Transport, method: str, url: str, *others: Any, **parts: Any) -> Any:
+        found = send(self, method, url, *others, **parts)
+        return replace(found, status=503) if poison in url else found
+
+    monkeypatch.setattr(Transport, "send", poisoned)
+    variables = environment_for(
+        service, tmp_path / "lake", DEMETER_ATTEMPTS="3", DEMETER_CONCURRENCY=concurrency
+    )
+    result = sweep_slices(variables, monkeypatch)
+    assert result.exit_code == 6
+    assert sum(poison in url for url in sent) == 3
+    with views.connect(Lake(tmp_path / "lake")) as connection:
+        verdicts = connection.execute("select verdict from slices order by slice").fetchall()
+    assert [verdict for (verdict,) in verdicts] == [
+        "failed" if each == number else "complete" for each in range(12)
+    ]
 
 
 def test_a_throttled_request_is_no_reason_to_give_up_the_others(service: Emulator) -> None:

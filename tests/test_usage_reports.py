@@ -213,6 +213,10 @@ def test_an_hour_of_the_day_has_what_ran_in_it(built_lake: Lake) -> None:
     told = {row["hour_of_day"]: row["running_hours"] for row in found}
     expected = {hour: 4 + (hour < 6) + (hour > 6) + (hour == 6) * Decimal("0.5") for hour in range(24)}
     assert told == expected
+    hourly = rows(built_lake, "usage_by_hour", DAY, A)
+    assert {(row["usage_date"].day, row["hour_of_day"]): row["running_hours"] for row in hourly} == {
+        (12, hour): expected[hour] for hour in range(24)
+    }
 
 
 def test_spenders_are_ranked_and_their_shares_add_up(built_lake: Lake) -> None:
@@ -233,6 +237,15 @@ def test_what_is_free_and_what_is_in_a_dedicated_pool_is_not_paid(built_lake: La
         ("free", *hours("17.5", "5.25", 0, 0)),
         ("paid", *hours(72, "221.136", "221.136", 24)),
     ]
+
+
+def test_the_days_of_a_user_sum_to_what_the_user_cost(built_lake: Lake) -> None:
+    whole = {row["user_name"]: row["billed_cost"] for row in rows(built_lake, "usage_by_user", ALL, A)}
+    found = rows(built_lake, "usage_by_user_and_day", ALL, A)
+    for name in ("ann", "bo", None):
+        daily = [row for row in found if row["user_name"] == name]
+        assert total(daily, "billed_cost") == (whole[name] or 0)
+        assert [row["usage_date"].day for row in daily] == [12, 13]
 
 
 def test_a_saving_has_its_reason_and_none_where_there_is_no_price(built_lake: Lake) -> None:

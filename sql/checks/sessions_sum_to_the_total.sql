@@ -1,5 +1,6 @@
 -- Is the running time of all sessions that of all hours?
--- Grain: one row per project where it is not.
+-- Grain: one row per project where it is not. Of all days only: a session goes on over
+-- the end of a day.
 -- Severity: fail
 with hourly as (
     select

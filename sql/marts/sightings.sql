@@ -46,21 +46,35 @@ with seen as (
     left join billed_statuses as billed on history.status = billed.status
 ),
 
+-- Most never were, and need no look at what lies beside their rows.
+away as (
+    select distinct
+        project_id,
+        instance_id
+    from instance_history
+    where change in ('gone', 'unread')
+),
+
 beside as (
     select
-        *,
-        lead(sweep_id) over life is null as is_last,
+        seen.*,
+        lead(seen.sweep_id) over life is null as is_last,
         -- Rows in which it was away count with the row that ends them.
         coalesce(
-            sum(case when is_away then 0 else 1 end) over (
-                partition by project_id, instance_id
-                order by observed_us, sweep_id
+            sum(case when seen.is_away then 0 else 1 end) over (
+                partition by seen.project_id, seen.instance_id
+                order by seen.observed_us, seen.sweep_id
                 rows between unbounded preceding and 1 preceding
             ),
             0
         ) as there_count
     from seen
-    window life as (partition by project_id, instance_id order by observed_us, sweep_id)
+    inner join away
+        on seen.project_id = away.project_id and seen.instance_id = away.instance_id
+    window life as (
+        partition by seen.project_id, seen.instance_id
+        order by seen.observed_us, seen.sweep_id
+    )
 ),
 
 known as (
@@ -70,6 +84,16 @@ known as (
             partition by project_id, instance_id, there_count
         ) as known_us
     from beside
+    union all
+    select
+        seen.*,
+        false as is_last,
+        0 as there_count,
+        coalesce(seen.previous_us, 0) as known_us
+    from seen
+    left join away
+        on seen.project_id = away.project_id and seen.instance_id = away.instance_id
+    where away.instance_id is null
 )
 
 select

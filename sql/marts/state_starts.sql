@@ -3,6 +3,7 @@
 with marked as (
     select
         *,
+        lag(status) over life as before_status,
         case
             when status = lag(status) over life then 0
             else 1
@@ -43,6 +44,7 @@ select
     begun.sweep_id,
     begun.scope,
     begun.status,
+    begun.before_status,
     begun.is_running,
     begun.user_id,
     begun.pool_id,

@@ -1,6 +1,19 @@
 -- On which terms was a flavor offered, and what was in it, at what time?
 -- Grain: one row per flavor and stretch of time; the first holds for the time before too.
-with billed as (
+with billed_beside as (
+    select
+        *,
+        lag(valid_from) over life as before_from,
+        lag(sku) over life as before_sku,
+        lag(promo_type) over life as before_promo_type,
+        lag(billing_flavor) over life as before_billing_flavor,
+        lag(billing_ratio) over life as before_billing_ratio
+    from billing_history
+    where change in ('new', 'changed')
+    window life as (partition by project_id, flavor order by valid_from, sweep_id)
+),
+
+billed as (
     select
         project_id,
         flavor,
@@ -9,8 +22,26 @@ with billed as (
         billing_flavor,
         billing_ratio,
         unix_micros(valid_from) as since_us
-    from billing_history
+    from billed_beside
+    where
+        before_from is null
+        or sku is distinct from before_sku
+        or promo_type is distinct from before_promo_type
+        or billing_flavor is distinct from before_billing_flavor
+        or billing_ratio is distinct from before_billing_ratio
+),
+
+-- A flavor is on sale and sold out in turn, which changes none of its terms.
+offered_beside as (
+    select
+        *,
+        lag(valid_from) over life as before_from,
+        lag(accelerator_count) over life as before_accelerator_count,
+        lag(cpu_count) over life as before_cpu_count,
+        lag(memory_bytes) over life as before_memory_bytes
+    from flavor_history
     where change in ('new', 'changed')
+    window life as (partition by project_id, flavor order by valid_from, sweep_id)
 ),
 
 offered as (
@@ -21,8 +52,12 @@ offered as (
         cpu_count,
         memory_bytes,
         unix_micros(valid_from) as since_us
-    from flavor_history
-    where change in ('new', 'changed')
+    from offered_beside
+    where
+        before_from is null
+        or accelerator_count is distinct from before_accelerator_count
+        or cpu_count is distinct from before_cpu_count
+        or memory_bytes is distinct from before_memory_bytes
 ),
 
 moments as (

@@ -20,35 +20,64 @@ with priced as (
     where stretches.max_to_us > stretches.max_from_us
 ),
 
+-- The days that each lies on: most lie within the day that they are of.
+dated as (
+    select
+        priced.*,
+        calendar.usage_date as hours_date
+    from priced
+    inner join calendar
+        on
+        priced.usage_date = calendar.usage_date
+        and priced.max_from_us >= calendar.day_from_us
+        and priced.max_to_us <= calendar.day_to_us
+    union all
+    select
+        priced.*,
+        days.usage_date as hours_date
+    from priced
+    inner join calendar as own
+        on
+        priced.usage_date = own.usage_date
+        and (
+            priced.max_from_us < own.day_from_us
+            or priced.max_to_us > own.day_to_us
+        )
+    inner join days
+        on priced.max_from_us < days.day_to_us and priced.max_to_us > days.day_from_us
+),
+
 clipped as (
     select
-        hours.usage_date,
+        dated.*,
         hours.hour_from_us,
         hours.hour_to_us,
         hours.hour_of_day,
-        priced.*,
         greatest(
-            least(priced.min_to_us, hours.hour_to_us)
-            - greatest(priced.min_from_us, hours.hour_from_us),
+            least(dated.min_to_us, hours.hour_to_us)
+            - greatest(dated.min_from_us, hours.hour_from_us),
             0
         ) as min_us,
         greatest(
-            least(priced.to_us, hours.hour_to_us)
-            - greatest(priced.from_us, hours.hour_from_us),
+            least(dated.to_us, hours.hour_to_us)
+            - greatest(dated.from_us, hours.hour_from_us),
             0
         ) as running_us,
         greatest(
-            least(priced.max_to_us, hours.hour_to_us)
-            - greatest(priced.max_from_us, hours.hour_from_us),
+            least(dated.max_to_us, hours.hour_to_us)
+            - greatest(dated.max_from_us, hours.hour_from_us),
             0
         ) as max_us
-    from priced
+    from dated
     inner join hours
-        on priced.max_from_us < hours.hour_to_us and priced.max_to_us > hours.hour_from_us
+        on
+        dated.hours_date = hours.usage_date
+        and dated.max_from_us < hours.hour_to_us
+        and dated.max_to_us > hours.hour_from_us
 )
 
 select
-    usage_date,
+    hours_date as usage_date,
     hour_from_us,
     hour_of_day,
     project_id,
@@ -72,7 +101,7 @@ select
         as midpoint_us
 from clipped
 group by
-    usage_date,
+    hours_date,
     hour_from_us,
     hour_of_day,
     project_id,

@@ -23,22 +23,74 @@ held as (
     group by project_id, instance_id, flavor, hour_from_us
 ),
 
+spans as (
+    select
+        project_id,
+        usage_date,
+        min(hour_from_us) as day_from_us,
+        max(hour_from_us) + 3600000000 as day_to_us
+    from hours
+    group by project_id, usage_date
+),
+
+ran as (
+    select
+        stretches.project_id,
+        stretches.usage_date,
+        stretches.instance_id,
+        stretches.flavor,
+        stretches.from_us,
+        stretches.to_us,
+        coalesce(
+            stretches.from_us >= spans.day_from_us
+            and stretches.to_us <= spans.day_to_us,
+            false
+        ) as is_within
+    from stretches
+    left join spans
+        on
+        stretches.project_id = spans.project_id
+        and stretches.usage_date = spans.usage_date
+    where
+        stretches.to_us > stretches.from_us
+        and stretches.from_us < $to_us
+        and stretches.to_us > $from_us
+),
+
+-- The hours of the day that a run is of are found by the day; few runs lie on others.
 pieces as (
     select
         hours.project_id,
         hours.usage_date,
         hours.hour_from_us,
-        stretches.instance_id,
-        stretches.flavor,
-        greatest(stretches.from_us, hours.hour_from_us) as from_us,
-        least(stretches.to_us, hours.hour_from_us + 3600000000) as to_us
-    from hours
-    inner join stretches
+        ran.instance_id,
+        ran.flavor,
+        greatest(ran.from_us, hours.hour_from_us) as from_us,
+        least(ran.to_us, hours.hour_from_us + 3600000000) as to_us
+    from ran
+    inner join hours
         on
-        hours.project_id = stretches.project_id
-        and hours.hour_from_us < stretches.to_us
-        and hours.hour_from_us + 3600000000 > stretches.from_us
-    where stretches.to_us > stretches.from_us
+        ran.project_id = hours.project_id
+        and ran.usage_date = hours.usage_date
+        and ran.to_us > hours.hour_from_us
+        and ran.from_us < hours.hour_from_us + 3600000000
+    union all
+    select
+        hours.project_id,
+        hours.usage_date,
+        hours.hour_from_us,
+        ran.instance_id,
+        ran.flavor,
+        greatest(ran.from_us, hours.hour_from_us) as from_us,
+        least(ran.to_us, hours.hour_from_us + 3600000000) as to_us
+    from ran
+    inner join hours
+        on
+        ran.project_id = hours.project_id
+        and ran.usage_date <> hours.usage_date
+        and ran.to_us > hours.hour_from_us
+        and ran.from_us < hours.hour_from_us + 3600000000
+    where not ran.is_within
 ),
 
 turns as (

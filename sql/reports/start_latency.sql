@@ -3,13 +3,18 @@
 -- are of the starts that a sweep saw under way: the longer ones, where sweeps are far
 -- apart. When each began and ended is an estimate.
 with ordered as (
+    -- Of states, only what began in the period or later; a sweep may see it begin as it
+    -- starts itself.
     select
         *,
-        lag(status) over life as status_before,
+        coalesce(turn_us, seen_us) as started_us,
+        turn_us is null as is_left_censored,
         lead(status) over life as status_after,
-        lead(started_us) over life as after_us
-    from states
-    window life as (partition by project_id, instance_id order by state_number)
+        lead(coalesce(turn_us, seen_us)) over life as after_us,
+        lead(seen_us) over life is null as is_right_censored
+    from state_starts
+    where seen_us >= $from_us - 86400000000
+    window life as (partition by project_id, instance_id order by seen_us, sweep_id)
 ),
 
 starts as (
@@ -22,7 +27,7 @@ starts as (
         end as latency_us,
         status = 'RUNNING'
         and not is_left_censored
-        and coalesce(status_before, '') not in ('RUNNING', 'STOPPING') as is_start,
+        and coalesce(before_status, '') not in ('RUNNING', 'STOPPING') as is_start,
         status in ('CREATE_FAILED', 'START_FAILED')
         and not is_left_censored as is_failure,
         status in ('CREATING', 'STARTING') and is_right_censored as is_under_way
