@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow.sdk import dag, task
@@ -33,12 +33,14 @@ def demeter(project: str, *words: str) -> None:
     if done.returncode in MAY_PASS:
         raise RuntimeError(f"exit status {done.returncode}: see the log above")
     if done.returncode:
-        raise AirflowFailException(f"exit status {done.returncode}: see the log above; trying again mends nothing")
+        raise AirflowFailException(
+            f"exit status {done.returncode}: see the log above; trying again mends nothing"
+        )
 
 
 @dag(
     schedule="*/15 * * * *",
-    start_date=datetime(2026, 1, 1),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 1, "retry_delay": timedelta(minutes=2)},
@@ -63,7 +65,7 @@ def demeter_sweeps() -> None:
 
 @dag(
     schedule="30 3 * * *",
-    start_date=datetime(2026, 1, 1),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     tags=["finops"],
