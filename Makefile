@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-examples wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-deploy test-examples wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -101,6 +101,11 @@ test-browser: .venv-browser/ready tests/browser/node_modules ## Open the HTML re
 	echo "The browser tests want a Chromium and none was found: install chromium, or name it: CHROMIUM=/path" >&2; exit 1; }
 	.venv-browser/bin/python -m pytest -q tests/browser $(ARGS)
 
+test-deploy: .venv/ready .venv-deploy/ready wheel ## Run what is in deploy/: wants systemd-analyze
+	@systemd-analyze --version >/dev/null 2>&1 || { echo "The units are verified by systemd-analyze and none" \
+	    "was found: install systemd" >&2; exit 1; }
+	.venv-deploy/bin/python -m pytest -q --confcutdir tests/deploy tests/deploy $(ARGS)
+
 test-examples: .venv/ready ## Run the demo, and hold the examples of README.md to it
 	$(BIN)/python docs/examples.py --check
 
@@ -115,7 +120,7 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
 	test -s schema.txt && echo "The wheel works outside the checkout."
 
-test-all: test-duckdb15 test-lowest test-focus test-browser test-examples wheel ## Run what `test` leaves out: the other versions, FOCUS, a browser, README, the wheel
+test-all: test-duckdb15 test-lowest test-focus test-browser test-deploy test-examples wheel ## Run what `test` leaves out: the other versions, FOCUS, a browser, deploy/, README, the wheel
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
@@ -126,6 +131,7 @@ lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
+	$(LOCK) --group deploy -o requirements/deploy.txt
 	$(LOCK) --group bench -o requirements/bench.txt
 	$(LOCK) --group airbyte -o requirements/airbyte.txt
 	$(LOCK) --group uv -o requirements/uv.txt
@@ -135,7 +141,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-fuzz .venv-bench .venv-airbyte
+	rm -rf .venv .venv-deploy .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-fuzz .venv-bench .venv-airbyte
 	rm -rf tests/browser/node_modules .bench .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -161,9 +167,10 @@ $(ENVIRONMENTS): pyproject.toml .uv/ready
 	@touch $@
 
 # Nothing of demeter is in these.
+.venv-deploy/ready: requirements/deploy.txt
 .venv-bench/ready: requirements/bench.txt
 .venv-airbyte/ready: requirements/airbyte.txt
-.venv-bench/ready .venv-airbyte/ready: .uv/ready
+.venv-deploy/ready .venv-bench/ready .venv-airbyte/ready: .uv/ready
 	@echo "Setting up $(@D)"
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)
