@@ -121,6 +121,7 @@ class Staging:
         self.connection = duckdb.connect(":memory:")
         self.connection.execute("set timezone = 'UTC'")
         self.connection.execute("set preserve_insertion_order = false")
+        self.connection.execute("set enable_progress_bar = false")  # It would go to standard output.
         self.connection.execute(f"set memory_limit = {quoted(memory)}")
         if spill:
             self.connection.execute(f"set temp_directory = {quoted(spill)}")
