@@ -198,7 +198,7 @@ def spoil_by_table(path: Path) -> None:
         (spoil_as_file, "is a file: give a directory with DEMETER_LAKE"),
         (spoil_under_a_file, "cannot be written"),
         (spoil_by_version, "is of version 999 and this demeter knows 1: upgrade demeter"),
-        (spoil_by_marker, "is not readable: restore it, or give another lake"),
+        (spoil_by_marker, "cannot be read (what it holds is damaged): restore it from a backup"),
         (spoil_by_table, "cannot be written"),
     ],
 )
