@@ -169,7 +169,7 @@ class Aim:
     def row(self, results: Results) -> list[str]:
         """The row of the table of aims."""
         found = [self.reached(results, figure) for figure in self.figures]
-        shown = ["–" if each is None else f"{each:.3g} {self.unit}" for each in (*found, None, None)]
+        shown = ["–" if each is None else f"{figure(each)} {self.unit}" for each in (*found, None, None)]
         return [
             self.work,
             f"{'≥' if self.least else '≤'} {self.bound:g} {self.unit}",
@@ -198,6 +198,11 @@ def to_dlt(results: Results, figure: str) -> float | None:
 
 def peak(results: Results, case: str) -> float | None:
     return results.middle(case, SWEEP.name, "peak_bytes")
+
+
+def figure(value: float) -> str:
+    """A figure with as many digits as mean something."""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def ratio(one: float | None, other: float | None) -> float | None:
@@ -232,8 +237,9 @@ def report(results: Results) -> str:
     aims = pages.table(
         "work | >aim | >reached | >with start-up | >in CPU seconds | met", [aim.row(results) for aim in AIMS]
     )
-    cases = [case for case in results.runs if case != "before"]
-    return "\n".join([setting(results), aims, *(case_table(results, case) for case in cases)])
+    cases = [case for case in results.runs if case not in ("before", START)]
+    tables = [case_table(results, case) for case in cases]
+    return "\n".join([setting(results), aims, *tables, starts_table(results)])
 
 
 def setting(results: Results) -> str:
@@ -263,6 +269,18 @@ def case_table(results: Results, case: str) -> str:
     """Every contestant of a case beside the floor."""
     rows = [case_row(results, case, name, runs) for name, runs in results.runs[case].items()]
     return pages.table(HEAD.format(case=case), rows)
+
+
+def starts_table(results: Results) -> str:
+    """The command line, which has no floor."""
+    rows = []
+    for name, runs in results.runs[START].items():
+        seconds = [each.seconds for each in runs]
+        spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
+        cpu, peak = (results.middle(START, name, each) or 0 for each in ("cpu_seconds", "peak_bytes"))
+        rows.append([f"`{name}`", str(len(runs)), spread, f"{cpu:.2f}", f"{peak / 1e6:,.0f}"])
+    head = f"lake of {SMALL_FLEET} instances | >runs | >seconds (range) | >CPU seconds | >peak MB"
+    return pages.table(head, rows)
 
 
 def case_row(results: Results, case: str, name: str, runs: Sequence[Run]) -> list[str]:

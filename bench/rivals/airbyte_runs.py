@@ -99,8 +99,13 @@ def apart(told: dict[str, Any]) -> int:
     sys.stdout.flush()
     process = os.fork()
     if not process:
-        print(json.dumps(read(told)), flush=True)
-        os._exit(0)
+        # The CDK writes messages of its own, to both outputs.
+        with os.fdopen(os.dup(1), "w") as answer, open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 1)
+            os.dup2(nothing.fileno(), 2)
+            answer.write(json.dumps(read(told)) + "\n")
+            answer.flush()
+            os._exit(0)
     return process
 
 
