@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -191,6 +191,11 @@ def map_paths() -> tuple[str, ...]:
 def pointer(path: str) -> str:
     """The JSON pointer of a dotted path of the reference."""
     return "".join("/" + part for part in path.split(".")) if path else ""
+
+
+def json_paths(paths: Iterable[str]) -> str:
+    """The SQL list of the JSON paths of dotted ones."""
+    return str(["$" + "".join(f".{part}" for part in path.split(".") if part) for path in paths])
 
 
 def struct_value(path: str) -> str:

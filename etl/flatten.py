@@ -63,8 +63,7 @@ read as (
 select *,
     case when length(s.id) between 1 and {ID_LENGTH} and s.id[1] not in ('{{', '[')
         and s.id not in ('true', 'false') then s.id end as instance_id,
-    json_type(document, $paths) as kinds,
-    json_keys(document, $objects) as keys
+    hash(json_type(document, $paths), json_keys(document, $objects)) as build
 from read
 """
 
@@ -81,8 +80,7 @@ with unnested as (
 )
 select *, $list || '.' || (item - 1) as place,
     json_transform(document, $shape) as s,
-    json_type(document, $paths) as kinds,
-    json_keys(document, $objects) as keys
+    hash(json_type(document, $paths), json_keys(document, $objects)) as build
 from unnested
 where document is not null
 """
@@ -92,13 +90,12 @@ _PARTS = """
 create or replace temp table part_$part as
 select nextval('part_ids') as part_id, 0 as item, *,
     json_transform(document, $shape) as s,
-    json_type(document, $paths) as kinds,
-    json_keys(document, $objects) as keys
+    hash(json_type(document, $paths), json_keys(document, $objects)) as build
 from (select distinct s.$part as document from shaped where instance_id is not null)
 where json_type(document) = 'OBJECT';
 create or replace temp view carried_$part as
 select part_id, part.item, shaped.document_id, instance_id, slice, page, '$part' as place, part.document,
-    part.kinds, part.keys
+    part.build
 from shaped join part_$part as part on shaped.s.$part = part.document
 where instance_id is not null
 """
@@ -142,7 +139,8 @@ class Staging:
         self.connection.register("pages", pa.Table.from_arrays(arrays, schema=_PAGES))
         self.connection.execute(_formed(_SHAPED, columns.own_form()))
         self.connection.unregister("pages")
-        oddities.set_aside(self.connection, columns.own_form(), "shaped")
+        usable = "(from shaped where instance_id is not null)"
+        oddities.set_aside(self.connection, columns.own_form(), "shaped", usable)
         for part in columns.PARTS:
             self._add_parts(part)
         for statement in _from_documents():
@@ -173,7 +171,7 @@ class Staging:
         statement = _ITEMS.replace("$content", _content(path)).replace("$list", quoted(path))
         self.connection.execute(_formed(statement, form))
         if self.connection.execute("select 1 from items limit 1").fetchone():
-            oddities.set_aside(self.connection, form, "items")
+            oddities.set_aside(self.connection, form, "items", "items")
             for statement in _from_items(path):
                 self.connection.execute(statement)
 
@@ -196,13 +194,9 @@ def _formed(statement: str, form: Form) -> str:
     """The statement with the shape and the paths of a form put in."""
     return (
         statement.replace("$shape", quoted(form.shape))
-        .replace("$paths", str([_json_path(path) for path in form.kinds]))
-        .replace("$objects", str([_json_path(path) for path in form.objects]))
+        .replace("$paths", columns.json_paths(form.kinds))
+        .replace("$objects", columns.json_paths(form.objects))
     )
-
-
-def _json_path(path: str) -> str:
-    return "$" + "".join(f".{part}" for part in path.split(".") if part)
 
 
 def _from_fields() -> list[Table]:

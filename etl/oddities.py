@@ -19,8 +19,7 @@ from etl.columns import Form, quoted
 
 _STRANGE = pa.schema(
     [
-        ("kinds", pa.list_(pa.string())),
-        ("keys", pa.list_(pa.list_(pa.string()))),
+        ("build", pa.uint64()),
         ("pointer", pa.string()),
         ("path", pa.string()),
         ("fault", pa.string()),
@@ -49,9 +48,7 @@ select here.document_id, here.instance_id, here.slice, here.page, strange.fault,
     concat_ws('.', here.place, nullif(strange.path, '')) as path,
     json_extract(here.document, strange.pointer)::varchar as value
 from strange
-join $carried as here
-    on here.kinds is not distinct from strange.kinds and here.keys is not distinct from strange.keys
-where here.instance_id is not null;
+join $carried as here using (build);
 insert into seen_extras
 select document_id, instance_id, path, value
 from unlike where fault is null and value not in ('null', '""');
@@ -59,8 +56,8 @@ insert into seen_quarantine
 select document_id, instance_id, nullif(path, ''), md5(value), fault, value, slice, page
 from unlike where fault is not null and value <> '""';
 update $shaped as shaped set s = json_transform(json_merge_patch(document, patch), $shape)
-from (select distinct kinds, keys, patch from strange where patch is not null) as patches
-where shaped.kinds is not distinct from patches.kinds and shaped.keys is not distinct from patches.keys;
+from (select distinct build, patch from strange where patch is not null) as patches
+where shaped.build = patches.build;
 """
 
 _UNREADABLE = """
@@ -96,23 +93,25 @@ class Oddity:
     patch: str | None = None
 
 
-def set_aside(connection: duckdb.DuckDBPyConnection, form: Form, shaped: str, carried: str = "") -> None:
+def set_aside(connection: duckdb.DuckDBPyConnection, form: Form, shaped: str, carried: str) -> None:
     """Move what is odd in a relation of shaped objects to where it is kept.
 
-    The objects share few combinations of keys and kinds, so each combination is judged once. Where an object
-    may stand in several documents, `carried` has a row for each of them.
+    Objects with the same kinds and keys have the same `build`; there are few of those, and each is judged
+    once. `carried` has a row for each usable document that an object stands in.
     """
-    combinations = connection.execute(
-        f"select distinct kinds, keys from {carried or shaped} where instance_id is not null"
+    paths, objects = columns.json_paths(form.kinds), columns.json_paths(form.objects)
+    builds = connection.execute(
+        f"select build, json_type(document, {paths}), json_keys(document, {objects}) "
+        f"from (select build, any_value(document) as document from {carried} group by build)"
     ).fetchall()
     rows = [
-        {"kinds": kinds, "keys": keys, **asdict(oddity)}
-        for kinds, keys in combinations
+        {"build": build, **asdict(oddity)}
+        for build, kinds, keys in builds
         for oddity in judge(form, kinds or [], keys or [])
     ]
     if rows:
         connection.register("strange", pa.Table.from_pylist(rows, schema=_STRANGE))
-        statement = _UNLIKE.replace("$carried", carried or shaped).replace("$shaped", shaped)
+        statement = _UNLIKE.replace("$carried", carried).replace("$shaped", shaped)
         connection.execute(statement.replace("$shape", quoted(form.shape)))
         connection.unregister("strange")
 
@@ -123,7 +122,7 @@ def unreadable(typed: str, carried: str, key: str = "document_id") -> str:
 
 
 def judge(form: Form, kinds: Sequence[str | None], keys: Sequence[Sequence[str] | None]) -> Iterator[Oddity]:
-    """What one combination of kinds and keys has that its form has not.
+    """What a build, by its kinds and keys, has that its form has not.
 
     The kinds are those at `form.kinds`, the keys those of `form.objects`.
     """
