@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LONGEST_NAME = 31
 LONGEST_TEXT = 32_767
 # The head takes one of the rows that a sheet has.
+# Told as the time at which each was made, so that equal results are equal files.
+MADE = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_ROWS = 1_048_575
 MOST_COLUMNS = 16_384
 # Beyond it a spreadsheet's numbers, which are floats, are others than those that were written.
@@ -81,6 +83,7 @@ def of(sheets: Sequence[Sheet], title: str = "", contents: Sequence[str] = ()) -
         "remove_timezone": True,
     }
     with Workbook(sink, options) as book:
+        book.set_properties({"created": MADE})
         formats = {name: book.add_format(properties) for name, properties in FORMATS.items()}
         names = list(_names(sheet.name for sheet in sheets))
         if title:

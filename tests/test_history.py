@@ -31,11 +31,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake of real sweeps of a restless fleet, over three days."""
     lake = Lake(tmp_path_factory.mktemp("swept"))
-    fleet = Fleet(FleetSettings(instances=100, start=START, free_share=0.5, created_share=0.3))
+    fleet = Fleet(FleetSettings(instances=250, start=START, free_share=0.5, created_share=0.3))
     with Emulator(fleet, clock=Clock.at(START)) as service:
-        for number in range(80):
+        for number in range(26):
             committed(service, lake)
-            service.clock.advance(minutes=15 if number < 64 else 180)
+            service.clock.advance(minutes=15 if number < 16 else 360)
     return lake
 
 

@@ -142,3 +142,8 @@ def test_what_a_chart_draws_are_columns_of_its_report(built_lake: Lake) -> None:
     for name, (_, along, values) in spreadsheet.DRAWN.items():
         columns = reports.run(built_lake, name).column_names
         assert {along, *values} <= set(columns), name
+
+
+def test_equal_results_are_equal_files_at_any_time() -> None:
+    told = parts(workbook.of([Sheet("a", "", pa.table({"a": [1]}))]))["docProps/core.xml"]
+    assert set(re.findall(r"\d{4}-\d\d-\d\dT[\d:]+Z", told)) == {"2000-01-01T00:00:00Z"}
