@@ -1,1 +1,1 @@
-"""Benchmarks: how near the meter comes to the truth of emulated fleets."""
+"""Benchmarks: how fast demeter is, how near to the truth, and what it bears, beside what others do."""

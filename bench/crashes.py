@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -43,6 +43,11 @@ class Tool(Protocol):
     name: str
     service: Emulator
 
+    @property
+    def files(self) -> Path:
+        """The folder of the files that readers read."""
+        ...
+
     def begin(self, file_bytes: int = NO_LIMIT) -> int:
         """Begin a run, in which no file may grow beyond a size; give its process."""
         ...
@@ -72,6 +77,10 @@ class Demeter:
     place: Path
     name: str = "demeter"
     running: list[ForkServerProcess] = field(default_factory=list)
+
+    @property
+    def files(self) -> Path:
+        return self.place / "lake/tables"
 
     def begin(self, file_bytes: int = NO_LIMIT) -> int:
         told = service_of(self.service, LIMIT)
@@ -113,6 +122,10 @@ class Dlt:
     place: Path
     tools: Sequence[Other]
     running: int = 0
+
+    @property
+    def files(self) -> Path:
+        return self.place / "kept"
 
     def _told(self, **more: Any) -> dict[str, Any]:
         return {**service_of(self.service, LIMIT), "folder": str(self.place), "way": self.way, **more}
@@ -157,33 +170,70 @@ class Result:
         return [str(self.times), str(self.broken), *(f"**{each:,}**" if each else "0" for each in harm)]
 
 
-Fault = Callable[[Tool, random.Random, float], None]
+@dataclass(frozen=True)
+class Pace:
+    """How long a run takes that nothing befalls, and how long of that it writes what readers read."""
+
+    seconds: float
+    writing_seconds: float
 
 
-def killed(tool: Tool, draw: random.Random, seconds: float) -> None:
+Fault = Callable[[Tool, random.Random, Pace], None]
+
+
+def killed(tool: Tool, draw: random.Random, pace: Pace) -> None:
     """SIGKILL at a random moment of the time that a run takes."""
     process = tool.begin()
-    time.sleep(draw.uniform(0, seconds))
-    try:
+    time.sleep(draw.uniform(0, pace.seconds))
+    kill(process)
+
+
+def killed_while_it_writes(tool: Tool, draw: random.Random, pace: Pace) -> None:
+    """SIGKILL at a random moment after the first change of what readers read."""
+    process = tool.begin()
+    wait_for_change(tool, 10 * pace.seconds)
+    time.sleep(draw.uniform(0, pace.writing_seconds))
+    kill(process)
+
+
+def kill(process: int) -> None:
+    with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
-def refused(tool: Tool, draw: random.Random, seconds: float) -> None:
+def wait_for_change(tool: Tool, most_seconds: float) -> None:
+    """Return at the first change of a file that readers read, or after so long."""
+    before, until = state_of(tool.files), time.monotonic() + most_seconds
+    while state_of(tool.files) == before and time.monotonic() < until:
+        time.sleep(0.0005)
+
+
+def state_of(place: Path) -> list[tuple[str, int, int]]:
+    """The files below a folder, with their sizes and times."""
+    found = []
+    for above, _, names in os.walk(place):
+        for path in (f"{above}/{name}" for name in names):
+            with suppress(OSError):
+                now = os.stat(path)
+                found.append((path, now.st_size, now.st_mtime_ns))
+    return sorted(found)
+
+
+def refused(tool: Tool, draw: random.Random, pace: Pace) -> None:
     """A disk that takes no more of a file than a random size."""
     tool.begin(int(10 ** draw.uniform(3, 5)))
 
 
-def together(tool: Tool, draw: random.Random, seconds: float) -> None:
+def together(tool: Tool, draw: random.Random, pace: Pace) -> None:
     """Two runs at once, the second a random moment after the first."""
     tool.begin()
-    time.sleep(draw.uniform(0, seconds / 2))
+    time.sleep(draw.uniform(0, pace.seconds / 2))
     tool.begin()
 
 
 FAULTS: dict[str, Fault] = {
     "SIGKILL at a random moment": killed,
+    "SIGKILL at a random moment of its writing": killed_while_it_writes,
     "no file may grow beyond a random size": refused,
     "two runs at once": together,
 }
@@ -246,11 +296,12 @@ def befall(tool: Tool, move: Callable[[], None], fault: Fault, times: int, draw:
     """Let a fault befall a tool so many times, and hold what comes of it against the service."""
     result = Result()
     tool.forget_all()
-    seconds = [run_again(tool, result) for _ in range(2)][-1]
+    run_again(tool, result)
+    pace = pace_of(tool, move)
     for _ in range(times):
         before = tool.rows()
         move()
-        fault(tool, draw, seconds)
+        fault(tool, draw, pace)
         result.times += 1
         result.broken += any(tool.ended())
         result.torn += tool.rows() not in (before, listed_now(tool.service))
@@ -259,16 +310,26 @@ def befall(tool: Tool, move: Callable[[], None], fault: Fault, times: int, draw:
     return result
 
 
-def run_again(tool: Tool, result: Result) -> float:
-    """The next run; what a hand has to do before it works is counted. Give how long it took."""
+def pace_of(tool: Tool, move: Callable[[], None]) -> Pace:
+    """How long one more run takes."""
+    move()
+    began = time.monotonic()
+    tool.begin()
+    wait_for_change(tool, 60)
+    wrote = time.monotonic()
+    tool.ended()
+    return Pace(time.monotonic() - began, time.monotonic() - wrote)
+
+
+def run_again(tool: Tool, result: Result) -> None:
+    """The next run; what a hand has to do before it works is counted."""
     for repair in (None, tool.forget_state, tool.forget_all):
         if repair:
             repair()
             result.repairs += 1
-        began = time.monotonic()
         tool.begin()
         if tool.ended() == [0]:
-            return time.monotonic() - began
+            return
     raise RuntimeError(f"{tool.name} does not work any more")
 
 

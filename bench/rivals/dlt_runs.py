@@ -97,8 +97,8 @@ def is_no_page(answer: requests.Response | None, error: BaseException | None) ->
 def pipeline_of(way: Way, folder: Path) -> dlt.Pipeline:
     """The pipeline that writes into a folder, and has its own state there."""
     kinds = {
-        "filesystem": lambda: dlt.destinations.filesystem(str(folder / "files")),
-        "duckdb": lambda: dlt.destinations.duckdb(str(folder / "kept.duckdb")),
+        "filesystem": lambda: dlt.destinations.filesystem(str(folder / "kept")),
+        "duckdb": lambda: dlt.destinations.duckdb(str(folder / "kept" / "rows.duckdb")),
     }
     return dlt.pipeline(
         TABLE,
@@ -111,6 +111,7 @@ def pipeline_of(way: Way, folder: Path) -> dlt.Pipeline:
 def load(told: dict[str, Any]) -> None:
     """One run: what is left of one before is loaded first, as the documentation has it."""
     way = WAYS[told["way"]]
+    Path(told["folder"], "kept").mkdir(exist_ok=True)
     pipeline = pipeline_of(way, Path(told["folder"]))
     if pipeline.has_pending_data:
         pipeline.run()
@@ -153,17 +154,17 @@ def readable(told: dict[str, Any]) -> list[Row] | None:
 def rows(told: dict[str, Any]) -> list[Row]:
     """What a reader finds: the rows of the table; of several loads those of the last that was finished."""
     folder, way = Path(told["folder"]), WAYS[told["way"]]
-    place = folder / "files" / DATASET / TABLE
+    place = folder / "kept" / DATASET / TABLE
     if way.destination == "duckdb":
-        return of_duckdb(folder / "kept.duckdb")
+        return of_duckdb(folder / "kept" / "rows.duckdb")
     if way.table_format == "delta":
         return pairs(deltalake.DeltaTable(str(place)).to_pyarrow_table()) if place.exists() else []
-    files = [pq.read_table(path, partitioning=None) for path in sorted(place.glob("*.parquet"))]
+    files = sorted(place.glob("*.parquet"))
     if told["way"] == "append":
         done = [path.stem.partition("__")[2] for path in (place.parent / "_dlt_loads").glob("*.jsonl")]
-        last = max(done, default="")
-        files = [each for each in files if each["_dlt_load_id"][0].as_py() == last]
-    return [row for each in files for row in pairs(each)]
+        # The name of a file begins with its load.
+        files = [path for path in files if path.name.startswith(f"{max(done, default='none')}.")]
+    return [row for path in files for row in pairs(pq.read_table(path, partitioning=None))]
 
 
 def of_duckdb(file: Path) -> list[Row]:
