@@ -70,7 +70,8 @@ def main() -> None:
     RESULTS.write_text(json.dumps(asdict(growth), indent=1))
     text = report(growth)
     print(text)
-    pages.write("performance.md", COMMAND, text)
+    picture = "![Sweeps and builds against the number of sweeps before them](growth.svg)"
+    pages.write("performance.md", COMMAND, f"{picture}\n\n{text}")
     subprocess.run([OTHERS, "-m", "bench.draw", RESULTS, PICTURE], cwd=ROOT, check=True)  # noqa: S603 -- ours
 
 
@@ -182,7 +183,7 @@ def aims(growth: Growth) -> str:
     smaller = last.whole_bytes / last.table_bytes
     rows = [
         [
-            "sweep number 1,000 to number 10",
+            f"sweep number {last.sweeps + WARM:,} to number 10",
             "≤ 1.1 ×",
             f"{seconds:.2f} ×",
             f"{cpu:.2f} ×",

@@ -106,7 +106,7 @@ def test_the_service_tells_what_it_has_used(fleet: Service) -> None:
     assert after["cpu_seconds"] >= before["cpu_seconds"]
 
 
-@pytest.mark.parametrize("name", ["flame-sweep.svg", "flame-build.svg", "growth.svg"])
+@pytest.mark.parametrize("name", ["flame-sweep.svg", "flame-build.svg"])
 def test_a_picture_refers_to_nothing_outside_and_is_small(name: str) -> None:
     picture = (pages.DOCS / name).read_text(encoding="utf-8")
     assert set(re.findall(r"https?://[^\"'<\s]+", picture)) <= {
