@@ -119,7 +119,7 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
 def _connection(settings: Settings, lake: Lake) -> duckdb.DuckDBPyConnection:
     """An empty database that keeps to the memory that is set, and goes to the lake's disk beyond it."""
     connection = duckdb.connect()
-    spill = lake.path / "tmp" / "queries"
+    spill = lake.spill("queries")
     spill.mkdir(parents=True, exist_ok=True, mode=0o700)
     connection.execute(f"set memory_limit = {quoted(settings.memory)}")
     connection.execute(f"set temp_directory = {quoted(str(spill))}")

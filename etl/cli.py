@@ -32,6 +32,12 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 class _WithoutPandas:
     """Finds no pandas: Arrow imports it, if it is there, for its first array, and takes half a second."""
 
+    def __enter__(self) -> None:
+        sys.meta_path.insert(0, self)
+
+    def __exit__(self, *_: object) -> None:
+        sys.meta_path.remove(self)
+
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name == "pandas":
             raise ModuleNotFoundError("no command needs pandas", name=name)
@@ -100,7 +106,7 @@ def main(
     demeter report      answers from the lake
     """
     ctx.obj = {"file": settings_file, "lake": lake}
-    sys.meta_path.insert(0, _WithoutPandas())
+    ctx.with_resource(_WithoutPandas())
     log_to_stderr(verbose, log_format)
     command = str(ctx.invoked_subcommand)
     ctx.with_resource(stage(f"demeter {command}", command=command))

@@ -3,7 +3,7 @@
 Pages are added in batches, so that no more of them is held than a batch. What a document says
 beyond the reference becomes rows of `extras`; what cannot be used becomes rows of `quarantine`.
 
-Half of a document is what it has in common with others: its user, its profile, its flavor. Such a part
+Half of a document is what it has in common with others: its profile, and its flavor. Such a part
 is read once a batch, however many documents have it. Its rows stand for the newest of those documents.
 """
 

@@ -115,7 +115,7 @@ class Lake:
         return self.path / "raw" / project_id
 
     def spill(self, project_id: str) -> Path:
-        """The directory that a sweep of the project may fill when its memory does not suffice."""
+        """The directory that a sweep of the project, or `queries`, may fill when memory does not suffice."""
         return self.path / "tmp" / project_id
 
     def delta(self, name: str) -> deltalake.DeltaTable:

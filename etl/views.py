@@ -94,7 +94,7 @@ def unlocked(lake: Lake, wanted: str | None = None) -> duckdb.DuckDBPyConnection
 def connect(lake: Lake, wanted: str | None = None) -> duckdb.DuckDBPyConnection:
     """A connection with the same views that can read the lake and nothing else, and write nowhere."""
     connection = unlocked(lake, wanted)
-    connection.execute(f"set temp_directory = {quoted(str(lake.path / 'tmp' / 'queries'))}")
+    connection.execute(f"set temp_directory = {quoted(str(lake.spill('queries')))}")
     readable = ", ".join(quoted(f"{lake.path / part}/") for part in ("tables", "marts"))
     connection.execute(f"set allowed_directories = [{readable}]")
     connection.execute("set enable_external_access = false")

@@ -178,3 +178,9 @@ def test_the_dictionary_needs_no_lake_and_has_every_format(tmp_path: Path) -> No
     told = json.loads(demeter("schema", "attributes", "--format", "json", lake=nowhere).stdout)
     assert {"column", "type", "unit", "meaning", "field", "reference"} == set(told[0])
     assert "| instances | instance_history |" in demeter("schema", "--format", "md").stdout.replace("\\", "")
+
+
+def test_a_command_leaves_the_way_of_imports_as_it_was() -> None:
+    before = list(sys.meta_path)
+    assert demeter("schema").exit_code == 0
+    assert sys.meta_path == before

@@ -38,6 +38,12 @@ def demeter(project: str, *words: str) -> None:
         )
 
 
+@task
+def projects() -> list[str]:
+    """The directories that have settings."""
+    return sorted(path.parent.name for path in PROJECTS.glob("*/demeter.toml"))
+
+
 @dag(
     schedule="*/15 * * * *",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
@@ -49,11 +55,6 @@ def demeter(project: str, *words: str) -> None:
 )
 def demeter_sweeps() -> None:
     """Sweep, build and report every project."""
-
-    @task
-    def projects() -> list[str]:
-        """The directories that have settings."""
-        return sorted(path.parent.name for path in PROJECTS.glob("*/demeter.toml"))
 
     @task(map_index_template="{{ project }}", execution_timeout=timedelta(minutes=40))
     def run(project: str) -> None:
@@ -72,11 +73,6 @@ def demeter_sweeps() -> None:
 )
 def demeter_upkeep() -> None:
     """Keep the lakes small and quick."""
-
-    @task
-    def projects() -> list[str]:
-        """The directories that have settings."""
-        return sorted(path.parent.name for path in PROJECTS.glob("*/demeter.toml"))
 
     @task(map_index_template="{{ project }}")
     def maintain(project: str) -> None:
