@@ -230,3 +230,11 @@ def test_a_run_writes_the_chosen_reports_into_one_file(format: str, names: str, 
     assert [result.exit_code for result in results] == [0, 0]
     assert [path.name for path in (tmp_path / "reports").iterdir()] == [f"report.{format}"]
     assert results[1].stdout.splitlines()[-1] == f"wrote {tmp_path / 'reports' / f'report.{format}'}"
+
+
+def test_no_more_sweeps_are_told_than_were_expected(tmp_path: Path) -> None:
+    told = demeter("demo", "--days", "1", "--every", "180", "--instances", "5", lake=Lake(tmp_path / "lake"))
+    assert told.exit_code == 0, told.output
+    page = (tmp_path / "lake/report.html").read_text(encoding="utf-8")
+    [(complete, expected)] = re.findall(r"(\d+) of (\d+) expected sweeps were complete", page)
+    assert int(complete) <= int(expected)
