@@ -55,6 +55,7 @@ class Flattener:
     def flattened(self, page: Page) -> dict[str, list[Row]]:
         """The tidy relations of the page."""
         self.staging.add([RawPage(0, 1, page)])
+        self.staging.settle()
         spread(self.connection)
         found = {table.name: self._rows(f"tidy_{table.name}") for table in kept()}
         for name in self.filled:

@@ -491,6 +491,7 @@ def flattened(page: bytes) -> dict[str, list[dict[str, Any]]]:
     staging = Staging()
     read = read_page(page, datetime(2026, 10, 12, tzinfo=UTC), staging.connection.cursor())
     staging.add([RawPage(0, 1, read)])
+    staging.settle()
     spread(staging.connection)
     relations(staging.connection)
     found = {table.name: staging.connection.sql(f"from tidy_{table.name}") for table in kept()}

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from etl.dictionary import Column, Table, kept, maps
+from etl.dictionary import Column, Map, Table, kept, maps
 
 # Each macro gives null for what it cannot read. Text needs none: the kinds of the values, which are
 # looked at for each document, tell text from what is none.
-MACROS = r"""
+# The bytes of each unit of a size.
+UNITS = {
+    "B": 1,
+    **{f"{letter}B": 1000 ** (number + 1) for number, letter in enumerate("KMGT")},
+    **{f"{letter}IB": 1024 ** (number + 1) for number, letter in enumerate("KMGT")},
+}
+
+_MACROS = r"""
 create or replace macro whole_number(value) as
     try_cast(regexp_extract(value, '^(-?[0-9]+)(\.0*)?$', 1) as bigint);
 create or replace macro text_of(value) as nullif(value, '');
@@ -23,13 +30,7 @@ create or replace macro timestamp_ms_of(value) as
     make_timestamptz(
         try_cast(regexp_extract(value, '^([0-9]{12,14})(\.0*)?$', 1) as bigint) * 1000);
 create or replace macro unit_bytes(unit) as
-    case upper(unit)
-        when 'B' then 1
-        when 'KB' then 1000 when 'KIB' then 1024
-        when 'MB' then 1000000 when 'MIB' then 1048576
-        when 'GB' then 1000000000 when 'GIB' then 1073741824
-        when 'TB' then 1000000000000 when 'TIB' then 1099511627776
-    end::bigint;
+    case upper(unit) $units end::bigint;
 create or replace macro bytes_of(value) as
     try_cast(round(
         try_cast(regexp_extract(value, '^([0-9]+(\.[0-9]+)?) *([A-Za-z]+)$', 1) as decimal(18, 6))
@@ -39,6 +40,7 @@ create or replace macro list_of(value) as
         then nullif(array_to_string(list_sort(list_distinct(from_json(value, '["VARCHAR"]'))), ','), '')
     end;
 """
+MACROS = _MACROS.replace("$units", " ".join(f"when '{unit}' then {size}" for unit, size in UNITS.items()))
 
 
 # What is said of a value that cannot be read as the type of its column.
@@ -71,7 +73,7 @@ class Leaf:
     @property
     def path(self) -> str:
         """The dotted path that the pointer is."""
-        return self.pointer[1:].replace("/", ".")
+        return dotted(self.pointer)
 
     @property
     def name(self) -> str:
@@ -191,6 +193,35 @@ def map_paths() -> tuple[str, ...]:
 def pointer(path: str) -> str:
     """The JSON pointer of a dotted path of the reference."""
     return "".join("/" + part for part in path.split(".")) if path else ""
+
+
+def joined(path: str, key: str) -> str:
+    """The path of a key, which is quoted where it could be taken for a path itself."""
+    plain = key and "." not in key and '"' not in key
+    return ".".join(filter(None, (path, key if plain else json.dumps(key, ensure_ascii=False))))
+
+
+def shared_keys(leaves: Sequence[Leaf]) -> dict[str, Leaf]:
+    """The pointers of objects that several instances share, each with the field that is its key."""
+    keys = [leaf for leaf in leaves if leaf.table.owner == "shared" and leaf.column.role == "key"]
+    return {leaf.pointer.rpartition("/")[0]: leaf for leaf in keys}
+
+
+def map_at(path: str, part: str = "") -> tuple[Map, str]:
+    """The map at a path of a document, or of this part of it, and the staging column of its owner's id."""
+    field = f"{part}.{path}" if part else path.removeprefix("queuing_info.")
+    found = next(each for each in maps() if each.field == field)
+    owners = {
+        "profile": "profiles__profile_id__0",
+        "provision": "profiles__profile_id__0",
+        "flavor": f"flavors__flavor__{0 if part else 1}",
+    }
+    return found, owners.get(found.owner_kind, "instance_id")
+
+
+def dotted(pointer: str) -> str:
+    """The dotted path that a JSON pointer is."""
+    return pointer[1:].replace("/", ".")
 
 
 def json_paths(paths: Iterable[str]) -> str:

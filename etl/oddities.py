@@ -140,7 +140,7 @@ def judge(form: Form, kinds: Sequence[str | None], keys: Sequence[Sequence[str] 
         if len(set(found)) < len(found):
             yield Oddity(columns.pointer(path), path, "a key twice")
         for key in sorted(set(found) - known):
-            yield Oddity(f"{columns.pointer(path)}/{_escaped(key)}", _joined(path, key))
+            yield Oddity(f"{columns.pointer(path)}/{_escaped(key)}", columns.joined(path, key))
 
 
 def _fault(due: str, kind: str | None) -> str:
@@ -166,9 +166,3 @@ def _without(paths: Sequence[str]) -> str:
 
 def _escaped(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
-
-
-def _joined(path: str, key: str) -> str:
-    """The path of a key; quoted where the key could be taken for a path itself."""
-    plain = key and "." not in key and '"' not in key
-    return ".".join(filter(None, (path, key if plain else json.dumps(key, ensure_ascii=False))))

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import duckdb
+import orjson
 
 ID_LENGTH = 200  # an id is "DE-" and a UUID; whatever is far longer identifies nothing
 
+HELD_BYTES = 32_000_000  # of a page whose values are all held at once, for they take five times as much
+
+_ERRORS = ("error_code", "error_msg", "error_message", "error")
 _SHAPE = json.dumps(
     {
         "instances": [{"id": "VARCHAR"}],
         "total_count": "VARCHAR",
-        **dict.fromkeys(("error_code", "error_msg", "error_message", "error"), "VARCHAR"),
+        **dict.fromkeys(_ERRORS, "VARCHAR"),
     }
 )
 _READ = """
@@ -38,17 +42,24 @@ class BadPage(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the listing, with the id of each row in order (None where it has no usable one)."""
+    """One page of the listing, with the id of each row in order (None where it has no usable one).
+
+    `documents` are the values of its rows, where they have been read.
+    """
 
     body: str
     ids: tuple[str | None, ...]
     total_count: int
     observed_at: datetime
     repaired: str = ""
+    documents: list[Any] | None = field(default=None, compare=False, repr=False)
 
 
 def read_page(body: bytes, observed_at: datetime, connection: duckdb.DuckDBPyConnection) -> Page:
     """The page in the (redacted) body of an answer; BadPage where there is none."""
+    page = _plain_page(faithful(body, connection), body, observed_at)
+    if page:
+        return page
     text, repaired, (kinds, total, ids, said) = _valid_text(body, connection)
     if kinds is None or kinds[0] != "OBJECT":
         raise BadPage("the answer is not a JSON object")
@@ -58,6 +69,38 @@ def read_page(body: bytes, observed_at: datetime, connection: duckdb.DuckDBPyCon
     if kinds[1] != "ARRAY":
         raise BadPage("the answer has no list of instances")
     return Page(text, tuple(_usable(value) for value in ids), _total_count(total), observed_at, repaired)
+
+
+def faithful(body: bytes, connection: duckdb.DuckDBPyConnection) -> Any:
+    """The values in the text of a page where reading them loses nothing; None where it does, or is no JSON.
+
+    What is lost elsewhere is the first of two equal keys, or a digit. Whoever writes the values the shortest
+    way gets the text again, or what DuckDB makes of the text, which keeps such keys.
+    """
+    if len(body) > HELD_BYTES:
+        return None
+    try:
+        found = orjson.loads(body)
+        shortest = orjson.dumps(found)
+        if shortest == body:
+            return found
+        [(text,)] = connection.execute("select json($1)::varchar", [body.decode()]).fetchall()
+    except (ValueError, TypeError, duckdb.Error):
+        return None
+    return found if text.encode() == shortest else None
+
+
+def _plain_page(found: Any, body: bytes, observed_at: datetime) -> Page | None:
+    """The page of these values, where all that makes it one is of the kind that it should be."""
+    if type(found) is not dict or any(found.get(name) for name in _ERRORS):
+        return None
+    documents, total = found.get("instances"), found.get("total_count")
+    if type(documents) is not list or type(total) is not int or total < 0:
+        return None
+    ids = [each.get("id") if type(each) is dict else None for each in documents]
+    if not all(each is None or type(each) is str for each in ids):
+        return None
+    return Page(body.decode(), tuple(map(_usable, ids)), total, observed_at, documents=documents)
 
 
 def _usable(value: str | None) -> str | None:

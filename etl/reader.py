@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +29,18 @@ from etl.transport import TooLarge
 BATCH_BYTES = 4_000_000
 
 Progress = Callable[[int, int], None]
+
+
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """Values of JSON have no cycles: looking for some among them takes as long as reading them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class Reader:
@@ -54,12 +68,14 @@ class Reader:
         first = len(self.slices)
         self.slices += [(each, Outcome()) for each in filters]
         workers = min(self.client.settings.concurrency, len(filters))
-        with ThreadPoolExecutor(1) as self._stager, ThreadPoolExecutor(workers) as pool:
+        with _without_gc(), ThreadPoolExecutor(1) as self._stager, ThreadPoolExecutor(workers) as pool:
             numbers = range(first, len(self.slices))
             jobs = [pool.submit(copy_context().run, self._list, number, before) for number in numbers]
             wait(jobs)
             self._stage()
             self._staged.result()
+        with timed("flatten"):
+            self.staging.settle()
         outcomes = [outcome for _, outcome in self.slices[first:]]
         for job, outcome in zip(jobs, outcomes, strict=True):
             self._note_error(job, outcome)
@@ -129,7 +145,7 @@ class Reader:
             page = read_page(body, observed_at, self._cursor())
         except BadPage:
             raise BadPage("the answer is no page (what it says is not told: pseudonym_key is set)") from None
-        return replace(page, body=hide_persons(page.body, key))
+        return replace(page, body=hide_persons(page.body, key), documents=None)
 
     def _keep(self, number: int, page: Page) -> None:
         """Land a page, and flatten when a batch of pages has come together."""

@@ -168,6 +168,7 @@ class Reflattening:
             for batch in _batches(raw.pages(directory)):
                 counted += len(batch)
                 self.staging.add(batch)
+            self.staging.settle()
         except (ValueError, KeyError, duckdb.Error) as error:
             log.info("%s: %s", directory, error)
             return False

@@ -177,6 +177,7 @@ def flattened(*pages: bytes, batches: bool = False) -> dict[str, list[Row]]:
     ]
     for batch in [[page] for page in read] if batches else [read]:
         staging.add(batch)
+    staging.settle()
     spread(staging.connection)
     relations(staging.connection)
     found = {table.name: staging.connection.sql(f"from tidy_{table.name}") for table in kept()}
