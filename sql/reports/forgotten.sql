@@ -2,10 +2,20 @@
 -- Grain: one row per running instance, the longest first. The number is that of
 -- `--hours`, else 24. One that ran already when it was first seen runs for at least as
 -- long as it says. What it costs a day is what its last day of use was billed by.
-with charged as (
+with last_days as (
     select
         project_id,
         instance_id,
+        max(usage_date) as usage_date
+    from cost_daily
+    where charge = 'compute'
+    group by project_id, instance_id
+),
+
+charged as (
+    select
+        cost_daily.project_id,
+        cost_daily.instance_id,
         currency,
         case
             when not is_priced then null
@@ -18,10 +28,15 @@ with charged as (
                 )
         end as billed_cost_per_day,
         row_number() over (
-            partition by project_id, instance_id
-            order by usage_date desc, quantity desc nulls last, sku nulls last
+            partition by cost_daily.project_id, cost_daily.instance_id
+            order by quantity desc nulls last, sku nulls last
         ) as age
     from cost_daily
+    inner join last_days
+        on
+        cost_daily.project_id = last_days.project_id
+        and cost_daily.instance_id = last_days.instance_id
+        and cost_daily.usage_date = last_days.usage_date
     where charge = 'compute'
 ),
 
@@ -31,27 +46,71 @@ latest as (
     where age = 1
 ),
 
-numbered as (
+marked as (
     select
         *,
-        row_number() over (
-            partition by project_id, instance_id order by session_number desc
-        ) as age
-    from sessions
+        kind in ('started', 'restarted', 'unseen') as starts,
+        kind in ('stopped', 'unseen') as ends
+    from stretches
+    where kind <> 'unseen' or to_us > from_us
+),
+
+-- A session that is open began at the last mark of a start or an end, or after it, so
+-- that no more of a life is put in order than what came then.
+last_marks as (
+    select
+        project_id,
+        instance_id,
+        max(max_from_us) filter (where starts or ends) as mark_us
+    from marked
+    group by project_id, instance_id
+),
+
+ordered as (
+    select
+        marked.*,
+        row_number() over life as place,
+        case
+            when starts or lag(ends) over life then 1
+            when lag(to_us) over life is null then 1
+            when lag(to_us) over life < from_us then 1
+            else 0
+        end as is_first
+    from marked
+    inner join last_marks
+        on
+        marked.project_id = last_marks.project_id
+        and marked.instance_id = last_marks.instance_id
+    where mark_us is null or max_from_us >= mark_us
+    window life as (
+        partition by marked.project_id, marked.instance_id
+        order by max_from_us, max_to_us, from_sweep_id nulls first, to_sweep_id
+    )
+),
+
+latest_sessions as (
+    select
+        *,
+        max(case when is_first = 1 then place end) over (
+            partition by project_id, instance_id
+        ) as first_place
+    from ordered
 ),
 
 running as (
     select
         project_id,
         instance_id,
-        started_us,
+        min(from_us) as started_us,
         cast(
-            cast(round((ended_us - started_us) * 25 / 9) as bigint) * 0.0000000001
+            cast(round((max(to_us) - min(from_us)) * 25 / 9) as bigint) * 0.0000000001
             as decimal(20, 10)
         ) as running_hours,
-        is_left_censored
-    from numbered
-    where age = 1 and is_right_censored
+        not bool_or(starts) as is_left_censored
+    from latest_sessions
+    where place >= first_place
+    group by project_id, instance_id
+    having not bool_or(ends)
 )
 
 select

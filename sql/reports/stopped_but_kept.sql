@@ -1,18 +1,35 @@
 -- Which stopped instances keep disks, and what do those cost a day?
 -- Grain: one row per stopped instance with a disk that is charged for, the dearest first.
 -- Costs are at the last price that its disks had; null where there was none.
-with charged as (
+with last_days as (
     select
         project_id,
         instance_id,
         volume,
+        max(usage_date) as usage_date
+    from cost_daily
+    where charge = 'storage'
+    group by project_id, instance_id, volume
+),
+
+charged as (
+    select
+        cost_daily.project_id,
+        cost_daily.instance_id,
+        cost_daily.volume,
         currency,
         unit_price,
         row_number() over (
-            partition by project_id, instance_id, volume
-            order by usage_date desc, user_id nulls last, pool_id nulls last
+            partition by cost_daily.project_id, cost_daily.instance_id, cost_daily.volume
+            order by user_id nulls last, pool_id nulls last
         ) as age
     from cost_daily
+    inner join last_days
+        on
+        cost_daily.project_id = last_days.project_id
+        and cost_daily.instance_id = last_days.instance_id
+        and cost_daily.volume = last_days.volume
+        and cost_daily.usage_date = last_days.usage_date
     where charge = 'storage'
 ),
 
@@ -68,10 +85,10 @@ stopped as (
     select
         project_id,
         instance_id,
-        max(started_us) as stopped_us
-    from states
-    where status = 'STOPPED' and is_right_censored
+        max_by(coalesce(turn_us, seen_us), seen_us) as stopped_us
+    from state_starts
     group by project_id, instance_id
+    having max_by(status, seen_us) = 'STOPPED'
 )
 
 select
