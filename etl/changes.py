@@ -147,9 +147,14 @@ def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> Iterat
     """The rows to write after a comparison, a table at a time; empty tables are left out."""
     [(unnamed,)] = connection.execute("select count(*) from documents where instance_id is null").fetchall()
     for table in kept():
-        rows = connection.sql(_changed(table, observer, bool(unnamed))).to_arrow_table()
-        if rows.num_rows:
-            yield table.name, rows
+        if _has_rows(connection, f"now_{table.name}") or _has_rows(connection, f"last_{table.name}"):
+            rows = connection.sql(_changed(table, observer, bool(unnamed))).to_arrow_table()
+            if rows.num_rows:
+                yield table.name, rows
+
+
+def _has_rows(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    return bool(connection.execute(f"select 1 from {name} limit 1").fetchall())
 
 
 def count(connection: duckdb.DuckDBPyConnection, instances: pa.Table | None) -> dict[str, int]:

@@ -32,7 +32,7 @@ VERSION = 1
 MARKER = "demeter.json"
 FILES_OF_TODAY = 24  # in one table, before they are made one
 COMMITS_BEFORE_CHECKPOINT = 20
-ROW_GROUP_ROWS = 131_072
+ROW_GROUP_ROWS = 32_768
 SHORT_WHILE_SECONDS = 0.1  # longer than it takes to look whether a lock is held, which holds it too
 
 # What the disk refuses comes from Python, from Delta's writers and, in several kinds, from DuckDB.
@@ -123,9 +123,14 @@ class Lake:
         if name not in self._tables:
             damage.check_log(self.path, self.location(name))
             self._tables[name] = deltalake.DeltaTable(str(self.location(name)))
-        else:
+        elif not self._is_newest(name, self._tables[name].version()):
             self._tables[name].update_incremental()
         return self._tables[name]
+
+    def _is_newest(self, name: str, version: int) -> bool:
+        """Whether no later version of a table was committed, as far as the names of its log tell."""
+        log = self.location(name) / "_delta_log"
+        return (log / f"{version:020}.json").exists() and not (log / f"{version + 1:020}.json").exists()
 
     def files(self, name: str, since: date | None = None, version: int | None = None) -> list[str]:
         """The files of a version of the table, the present one unless given, of the days from `since` on."""
