@@ -1,6 +1,6 @@
-"""Fill the examples of README.md with what a real run of the demo prints.
+"""Fill the examples of the pages with what a real run of the demo prints.
 
-`make docs` runs it; `make test-examples` runs it with --check, and holds the committed page to what it gives.
+`make docs` runs it; `make test-examples` runs it with --check, and holds the pages to what it gives.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -17,17 +18,16 @@ from click.testing import CliRunner
 from etl.cli import main
 from etl.demo import Demo, fill
 
-PAGE = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("tutorial-*.md"))]
 EXAMPLE = re.compile(
     r"(?<=```console\n)(\$ demeter --lake demeter-demo (.*?))\n(?=[^ ]).*?(?=```)", re.DOTALL
 )
 SWEEP = re.compile(r"\d{8}T\d{12}Z-\w{6}")
 
 
-def filled(page: str, directory: Path) -> str:
+def filled(page: str, lake: Path) -> str:
     """A page with the output of every command over the demo's lake that it shows."""
-    lake = directory / "demeter-demo"
-    fill(lake, Demo(), lambda done, total: None)
     return EXAMPLE.sub(lambda shown: f"{shown[1]}\n{_output(lake, shown[2])}", page)
 
 
@@ -44,19 +44,27 @@ def _output(lake: Path, command: str) -> str:
 
 
 def run(arguments: list[str]) -> None:
-    """Write the page, or with --check say how it differs."""
-    before = PAGE.read_text(encoding="utf-8")
+    """Write the pages, or with --check say how they differ."""
     with tempfile.TemporaryDirectory() as directory:
-        after = filled(before, Path(directory))
+        lake = Path(directory) / "demeter-demo"
+        fill(lake, Demo(), lambda done, total: None)
+        pages = {path: filled(path.read_text(encoding="utf-8"), lake) for path in PAGES}
     if "--check" not in arguments:
-        PAGE.write_text(after, encoding="utf-8")
+        for path, after in pages.items():
+            path.write_text(after, encoding="utf-8")
         return
-    difference = list(
-        difflib.unified_diff(before.splitlines(), after.splitlines(), "README.md", "a run", lineterm="")
-    )
+    difference = [line for path, after in pages.items() for line in _difference(path, after)]
     if difference:
-        raise SystemExit("\n".join([*difference, "README.md shows another run than this: `make docs`"]))
-    print(f"README.md shows what {len(EXAMPLE.findall(after))} commands print.")
+        raise SystemExit("\n".join([*difference, "pages show another run than this: `make docs`"]))
+    count = sum(len(EXAMPLE.findall(after)) for after in pages.values())
+    print(f"{len(pages)} pages show what {count} commands print.")
+
+
+def _difference(path: Path, after: str) -> Iterator[str]:
+    name, before = str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+    yield from difflib.unified_diff(
+        before.splitlines(), after.splitlines(), name, f"{name}, a run", lineterm=""
+    )
 
 
 if __name__ == "__main__":
