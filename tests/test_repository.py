@@ -52,7 +52,8 @@ def imported(path: Path) -> set[str]:
             for alias in node.names:
                 member = f"{node.module}.{alias.name}"
                 found.add(member if member in FILES else str(node.module))
-    return found & set(FILES)
+    # The package itself is there before any of its modules, and names them only when it is asked.
+    return found & set(FILES) - {"etl"}
 
 
 IMPORTED = {name: imported(path) for name, path in FILES.items()}
