@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from etl import figures, output, periods, query, render, reports, schema, values
+from etl import figures, inline, output, periods, query, render, reports, schema, values
 from etl.errors import UsageError
+from etl.inline import Figure
 from etl.lake import Lake
 from etl.reports import Asked
 from etl.settings import load
@@ -81,6 +82,18 @@ class Result:
         names = self.table.column_names
         ends = {name: (f"{name}{BOUNDS[0]}", f"{name}{BOUNDS[1]}") for name in names}
         return {name: pair for name, pair in ends.items() if set(pair) <= set(names)}
+
+    def charts(self, name: str = "") -> Figure:
+        """The charts that go with the report, or with one of that name whose columns the rows have.
+
+        A notebook shows them where they are the value of a cell; each currency has charts of its own.
+        """
+        return inline.drawn(name or self.name, self.table)
+
+    def _repr_html_(self) -> str:
+        notes = (self.note, self.period)
+        shown = inline.table(self.table, self.bounds, self.name, self.question, notes)
+        return shown._repr_html_()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

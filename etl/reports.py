@@ -208,10 +208,10 @@ def _number(text: str, option: str) -> Decimal:
 def _read(name: str) -> Report:
     """The report of a file, with the shared relations that it reads from."""
     head, query = sqlfiles.divided(sqlfiles.text(KIND, name))
-    return Report(name, *sqlfiles.meaning(KIND, name), head + _with_shared(query))
+    return Report(name, *sqlfiles.meaning(KIND, name), head + with_shared(query))
 
 
-def _with_shared(query: str) -> str:
+def with_shared(query: str) -> str:
     """A query with each shared relation that it reads from as its first WITH."""
     for name in sqlfiles.names(SHARED):
         if re.search(rf"\b(?:from|join) {name}\b", query):
