@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -156,10 +157,7 @@ def test_only_the_lake_is_read_and_nothing_is_written(
     (tmp_path / "secret.csv").write_text("secret\n1\n")
     (tmp_path / "secret.parquet").write_text("secret\n1\n")
     lake = etl.open_lake(small_lake.path)
-    with pytest.raises(UsageError) as caught:
-        if held:
-            with lake:
-                lake.sql(text)
+    with lake if held else nullcontext(), pytest.raises(UsageError) as caught:
         lake.sql(text)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -229,7 +227,7 @@ def test_the_settings_name_the_lake_where_no_path_is_given(
     small_lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="there is no lake at .*: run `demeter sweep`"):
+    with pytest.raises(UsageError, match=r"there is no lake at .*: run `demeter sweep`"):
         etl.open_lake()
     monkeypatch.setenv("DEMETER_LAKE", str(small_lake.path))
     assert etl.open_lake().path == small_lake.path
