@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 # In the order in which one would read them.
 NOTEBOOKS = ("tour", "costs", "fleet")
 DEMO = Path("demeter-demo")
-# marimo's command, without the trace that the server leaves where Ctrl-C ends it.
-MARIMO = """
-import logging, runpy
-ended = lambda record: "CancelledError" not in record.getMessage()
-logging.getLogger("uvicorn.error").addFilter(ended)
-runpy.run_module("marimo", run_name="__main__", alter_sys=True)
-"""
 INSTALL = "pip install 'demeter-etl[notebook]'"
 
 
@@ -44,8 +37,8 @@ def explore(
 ) -> None:
     """Serve the notebooks over the lake in a browser: a tour, costs, and the fleet's health.
 
-    They can be read and asked, and not edited. Prints the address, with a token that only its reader has,
-    and serves until Ctrl-C. Nothing is asked of any other machine.
+    They can be read and asked, and not edited. Prints the address, with a token without which nobody is let
+    in, once it answers, and serves until Ctrl-C. Nothing is asked of any other machine.
 
     \b
     demeter explore
@@ -61,8 +54,6 @@ def explore(
     lake.check()
     token = "" if no_token else secrets.token_urlsafe(24)
     port = _free(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"http://{shown}:{port}/{f'?access_token={token}' if token else ''}")
     click.echo(f"The lake {lake.path} is served until Ctrl-C.", err=True)
     _serve(lake.path, host, port, token, no_browser)
 
@@ -128,7 +119,8 @@ def _free(host: str, port: int) -> int:
 
 
 def _serve(lake: Path, host: str, port: int, token: str, no_browser: bool) -> None:
-    """Become marimo, which serves the notebooks in its run mode until it is told to end."""
+    """Become marimo by `etl.serving`, which serves the notebooks in its run mode until it is told to end."""
+    from etl.serving import say_to_stdin
     from etl.sqlfiles import carried
 
     # Of all that demeter is told, the notebooks need the lake: no credentials.
@@ -138,16 +130,7 @@ def _serve(lake: Path, host: str, port: int, token: str, no_browser: bool) -> No
     options = ["--host", host, "--port", str(port), "--no-sandbox", "--include-code"]
     options += ["--headless"] if no_browser else []
     options += ["--token", "--token-password-file", "-"] if token else ["--no-token"]
-    _say_to_stdin(token)
-    sys.stdout.flush()
-    command = [sys.executable, "-c", MARIMO, "--quiet", "--yes", "run", *options, *notebooks]
+    command = [sys.executable, "-P", "-m", "etl.serving", host, str(port)]
+    command += ["--quiet", "--yes", "run", *options, *notebooks]
+    say_to_stdin(token)
     os.execve(sys.executable, command, environment)  # noqa: S606  # nosec B606
-
-
-def _say_to_stdin(text: str) -> None:
-    """Let this process read a text, and then the end, from its standard input: others see its arguments."""
-    reading, writing = os.pipe()
-    os.write(writing, text.encode())
-    os.close(writing)
-    os.dup2(reading, 0)
-    os.close(reading)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from etl import prompt, query, reports, schema
+from etl.explore import NOTEBOOKS
 from etl.lake import Lake
 
 PAGE = (Path(__file__).parents[1] / "docs" / "analyst.md").read_text(encoding="utf-8")
@@ -80,6 +81,21 @@ def test_python_has_the_figures_of_the_reports(
     assert found["total"] == found["by_day"] > 0
     assert set(found["frame"]["status"]) == {"RUNNING"}
     assert found["spenders"].period == "2026-10-12 to 2026-10-12, both included"
+
+
+def test_a_notebook_of_ones_own_shows_charts(
+    built_lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lake").symlink_to(built_lake.path)
+    monkeypatch.chdir(tmp_path)
+    found = ran("Notebooks")
+    assert "Billed cost by day" in found["drawn"].html
+    assert len(found["disks"]) == 2
+
+
+def test_the_page_names_the_notebooks_that_are_served() -> None:
+    told = re.findall(r"`(\w+)`", section("Notebooks").partition("\n\n")[0])
+    assert told == list(NOTEBOOKS)
 
 
 def test_other_programs_read_the_same_instances(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ class Served:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """The lake of a demo that is smaller than usual; tests only read it."""
-    plan = Demo(every_minutes=180, instances=60)
+    plan = Demo(days=2, every_minutes=180, instances=40)
     return fill(tmp_path_factory.mktemp("demo") / "lake", plan, lambda done, of: None)
 
 

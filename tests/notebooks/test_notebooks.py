@@ -132,7 +132,7 @@ def test_the_fleet_has_the_figures_of_the_reports(demo: Lake, monkeypatch: pytes
     assert fleet.facts["Failed"] == str(len(lake.report("failed_instances")))
     widest = max(row["bounds_percent"] for row in quality)
     assert fleet.facts["Width of the bounds, worst day, %"] == f"{widest:.1f}"
-    assert fleet.facts["Last complete sweep (UTC)"] == "2026-10-14 21:00"
+    assert fleet.facts["Last complete sweep (UTC)"] == "2026-10-13 21:00"
     assert fleet.quality.rows() == quality
 
 
