@@ -109,7 +109,10 @@ def _(flavors, metered, mo, pools, users):
         [
             mo.hstack([days, by], justify="start", gap=2),
             mo.hstack([user, pool, flavor], justify="start", gap=2),
-            mo.md("Where nothing is chosen, all are meant. A disk has no flavor."),
+            mo.md(
+                "Where nothing is chosen, all are meant. A disk has no flavor. The first and the last day "
+                "may have been metered in part."
+            ),
         ]
     )
     return by, days, flavor, pool, user

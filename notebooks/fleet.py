@@ -105,6 +105,8 @@ def _(quality):
 def _(mo):
     mo.md(r"""
     ## What was not proven, not read, or not priced?
+
+    Sweeps that were not proven complete, if any; then values and fields that found no place; then prices.
     """)
     return
 
