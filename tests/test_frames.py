@@ -114,8 +114,11 @@ def test_a_query_takes_values_and_numbers_columns_of_the_same_name(small_lake: L
     found = etl.open_lake(small_lake.path).sql(
         "select instance_id, name as instance_id from instances where name = $name", name="notebook-1"
     )
-    assert list(found) == [{"instance_id": "DE-1", "instance_id_2": "notebook-1"}]
-    assert found.pl().columns == list(found.df().columns) == ["instance_id", "instance_id_2"]
+    # DuckDB 1.5 numbers the second one itself, and otherwise.
+    first, second = found.types
+    assert (first, second[:-1]) == ("instance_id", "instance_id_")
+    assert list(found) == [{first: "DE-1", second: "notebook-1"}]
+    assert found.pl().columns == list(found.df().columns) == [first, second]
 
 
 def test_a_result_is_read_as_demeter_prints_it(small_lake: Lake) -> None:
