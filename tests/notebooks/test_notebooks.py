@@ -23,12 +23,19 @@ MEASURES = ("running_hours_min", "running_hours", "running_hours_max", "list_cos
 MEASURES += ("billed_cost_min", "billed_cost", "billed_cost_max", "unpriced_hours")
 
 
-def run(name: str, lake: Lake, monkeypatch: pytest.MonkeyPatch, **chosen: Any) -> Any:
+def run(name: str, lake: Lake, **chosen: Any) -> Any:
     """What the cells of a notebook leave, run over a lake with what is chosen in its selectors."""
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--lake", str(lake.path)])
-    app: marimo.App = runpy.run_path(str(FOLDER / f"{name}.py"))["app"]
-    _, left = app.run(defs=chosen or None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [f"{name}.py", "--lake", str(lake.path)])
+        app: marimo.App = runpy.run_path(str(FOLDER / f"{name}.py"))["app"]
+        _, left = app.run(defs=chosen or None)
     return SimpleNamespace(**left)
+
+
+@pytest.fixture(scope="module")
+def costs(demo: Lake) -> Any:
+    """What the notebook on costs leaves where nothing is chosen."""
+    return run("costs", demo)
 
 
 def script(
@@ -68,8 +75,8 @@ def test_marimo_finds_nothing_to_mend(notebook: Path) -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def test_the_tour_has_the_figures_of_the_reports(demo: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    tour = run("tour", demo, monkeypatch)
+def test_the_tour_has_the_figures_of_the_reports(demo: Lake) -> None:
+    tour = run("tour", demo)
     lake = etl.open_lake(demo.path)
     statuses = {row["status"]: row["instance_count"] for row in tour.statuses}
     inventory = {row["status"]: row["instance_count"] for row in lake.report("inventory_by_status")}
@@ -82,8 +89,7 @@ def test_the_tour_has_the_figures_of_the_reports(demo: Lake, monkeypatch: pytest
     assert tour.frame["billed_cost"].sum() == lake.report("summary").rows()[0]["billed_cost"] > 0
 
 
-def test_every_part_of_the_costs_sums_to_the_summary(demo: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = run("costs", demo, monkeypatch)
+def test_every_part_of_the_costs_sums_to_the_summary(costs: Any, demo: Lake) -> None:
     summary = etl.open_lake(demo.path).report("summary", from_="2026-10")
     for part in (costs.totals, costs.by_day, costs.breakdown, costs.dearest):
         assert sums(part) == sums(summary)
@@ -91,40 +97,37 @@ def test_every_part_of_the_costs_sums_to_the_summary(demo: Lake, monkeypatch: py
     assert {row["currency"] for row in costs.totals} <= {"CNY", None}
 
 
-def test_what_is_chosen_is_what_is_counted(demo: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_chosen_is_what_is_counted(costs: Any, demo: Lake) -> None:
     lake = etl.open_lake(demo.path)
     period = {"from_": "2026-10-13", "to": "2026-10-14"}
     spender = lake.report("usage", by="user", **period).rows()[0]
     flavor = lake.report("usage", by="flavor", **period).rows()[0]
-    whole = run("costs", demo, monkeypatch)
     for chosen, expected in (
         ({"user": [spender["user_id"]]}, spender),
         ({"flavor": [flavor["flavor"]]}, flavor),
     ):
         selectors = {name: SimpleNamespace(value=chosen.get(name, [])) for name in ("user", "pool", "flavor")}
         day = period["from_"]
-        costs = run(
+        found = run(
             "costs",
             demo,
-            monkeypatch,
             **selectors,
-            days=SimpleNamespace(value=(whole.datetime.date.fromisoformat(day),) * 2),
+            days=SimpleNamespace(value=(costs.datetime.date.fromisoformat(day),) * 2),
             by=SimpleNamespace(value=["flavor"], selected_key="flavor"),
         )
-        assert sums(costs.totals) == sums(costs.breakdown) == sums([expected])
-        assert {str(row["usage_date"]) for row in costs.by_day} == {day}
+        assert sums(found.totals) == sums(found.breakdown) == sums([expected])
+        assert {str(row["usage_date"]) for row in found.by_day} == {day}
 
 
-def test_nobody_is_left_out_of_the_selectors(demo: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = run("costs", demo, monkeypatch)
+def test_nobody_is_left_out_of_the_selectors(costs: Any, demo: Lake) -> None:
     lake = etl.open_lake(demo.path)
     for column, choices in (("user_id", costs.users), ("pool_id", costs.pools), ("flavor", costs.flavors)):
         charged = {row[column] or "" for row in lake.sql(f"select distinct {column} from cost_daily")}
         assert set(choices.values()) == charged
 
 
-def test_the_fleet_has_the_figures_of_the_reports(demo: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet = run("fleet", demo, monkeypatch)
+def test_the_fleet_has_the_figures_of_the_reports(demo: Lake) -> None:
+    fleet = run("fleet", demo)
     lake = etl.open_lake(demo.path)
     quality = lake.report("data_quality").rows()
     assert fleet.facts["Forgotten"] == str(len(lake.report("forgotten", hours=24)))
