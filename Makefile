@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-deploy test-examples wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-deploy test-notebooks test-examples notebooks wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -94,17 +94,26 @@ test-lowest: .venv-lowest/ready ## Run the tests on the lowest dependencies that
 test-focus: .venv/ready .venv-focus/ready ## Run the FOCUS validator over an export: wants Python 3.12
 	$(BIN)/python tests/validate_focus.py .venv-focus
 
+with-chromium = @$(foreach name,$(BROWSERS),command -v $(name) >/dev/null ||) \
+	$(1)/bin/playwright install chromium >/dev/null 2>&1 || { \
+	echo "The browser tests want a Chromium and none was found: install chromium, or name it: CHROMIUM=/path" >&2; exit 1; }
+
 # Debian's Chromium, or the one that playwright keeps; what judges accessibility is fetched by its hash.
 test-browser: .venv-browser/ready tests/browser/node_modules ## Open the HTML report in Chromium: wants npm and a Chromium
-	@$(foreach name,$(BROWSERS),command -v $(name) >/dev/null ||) \
-	.venv-browser/bin/playwright install chromium >/dev/null 2>&1 || { \
-	echo "The browser tests want a Chromium and none was found: install chromium, or name it: CHROMIUM=/path" >&2; exit 1; }
+	$(call with-chromium,.venv-browser)
 	.venv-browser/bin/python -m pytest -q tests/browser $(ARGS)
 
 test-deploy: .venv/ready .venv-deploy/ready wheel ## Run what is in deploy/: wants systemd-analyze
 	@systemd-analyze --version >/dev/null 2>&1 || { echo "The units are verified by systemd-analyze and none" \
 	    "was found: install systemd" >&2; exit 1; }
 	.venv-deploy/bin/python -m pytest -q --confcutdir tests/deploy tests/deploy $(ARGS)
+
+notebooks: .venv-notebooks/ready ## Write the Jupyter notebook anew from the marimo notebook
+	.venv-notebooks/bin/marimo --quiet export ipynb --sort top-down --force notebooks/tour.py -o notebooks/tour.ipynb
+
+test-notebooks: .venv-notebooks/ready ## Run the notebooks, as marimo and Jupyter do, and open them in Chromium
+	$(call with-chromium,.venv-notebooks)
+	.venv-notebooks/bin/python -m pytest -q tests/notebooks $(ARGS)
 
 test-examples: .venv/ready ## Run the demo, and hold the examples of README.md to it
 	$(BIN)/python docs/examples.py --check
@@ -118,16 +127,18 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	$(UV) pip sync --quiet --python "$$folder" --require-hashes requirements/runtime.txt && \
 	$(UV) pip install --quiet --python "$$folder" --no-deps dist/*.whl && \
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
-	test -s schema.txt && echo "The wheel works outside the checkout."
+	test -s schema.txt && test -s "$$folder"/lib/python*/site-packages/etl/notebooks/tour.py && echo "The wheel works outside the checkout."
 
-test-all: test-duckdb15 test-lowest test-focus test-browser test-deploy test-examples wheel ## Run what `test` leaves out: the other versions, FOCUS, a browser, deploy/, README, the wheel
+test-all: test-duckdb15 test-lowest test-focus test-browser test-deploy test-notebooks test-examples wheel ## Run what `test` leaves out: the other versions, FOCUS, a browser, deploy/, notebooks, README, the wheel
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) pyproject.toml --extra aksk -c requirements/runtime.txt -o requirements/aksk.txt
 	$(LOCK) pyproject.toml --extra otel -c requirements/aksk.txt -o requirements/otel.txt
+	$(LOCK) pyproject.toml --extra notebook -c requirements/otel.txt -o requirements/notebook.txt
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group browser -c requirements/dev.txt -o requirements/browser.txt
+	$(LOCK) pyproject.toml --group notebooks -c requirements/dev.txt -o requirements/notebooks.txt
 	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
@@ -141,7 +152,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-deploy .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-fuzz .venv-bench .venv-airbyte
+	rm -rf .venv .venv-deploy .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-notebooks .venv-fuzz .venv-bench .venv-airbyte
 	rm -rf tests/browser/node_modules .bench .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -150,12 +161,14 @@ lock-for = $(UV) pip compile --quiet --universal --python "$(PYTHON)" --python-v
     --only-binary :all: --generate-hashes --no-annotate --custom-compile-command 'make lock'
 LOCK = $(call lock-for,3.11)
 
-ENVIRONMENTS := .venv/ready .venv-duckdb15/ready .venv-lowest/ready .venv-fuzz/ready .venv-browser/ready
+ENVIRONMENTS := .venv/ready .venv-duckdb15/ready .venv-lowest/ready .venv-fuzz/ready .venv-browser/ready \
+    .venv-notebooks/ready
 .venv/ready: requirements/dev.txt
 .venv-duckdb15/ready: requirements/duckdb15.txt
 .venv-lowest/ready: requirements/lowest.txt
 .venv-fuzz/ready: requirements/fuzz.txt
 .venv-browser/ready: requirements/browser.txt
+.venv-notebooks/ready: requirements/notebooks.txt
 .venv-lowest/ready: PYTHON = $(OLDEST_PYTHON)
 
 $(ENVIRONMENTS): pyproject.toml .uv/ready

@@ -14,6 +14,7 @@ import click
 
 from etl import __version__
 from etl.errors import CheckFailed, DemeterError, UsageError
+from etl.explore import explore
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
 from etl.reporting import report
 from etl.running import build, run, sweep
@@ -338,6 +339,7 @@ def schema(table: str | None, format: str | None, output: Path | None) -> None:
     show_rows(dictionary.columns(table), format, output)
 
 
+main.add_command(explore)
 main.add_command(demo)
 main.add_command(emulate)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from datetime import tzinfo
 from functools import cache
@@ -63,7 +64,7 @@ def _opening(title: str, said: Texts, head: str, contents: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
         f'<link rel="icon" href="data:image/svg+xml,{quote(ICON)}">'
-        f"<title>{escaped(title)}</title><style>{_part('document.css')}</style></head>"
+        f"<title>{escaped(title)}</title><style>{style()}</style></head>"
         f'<body id="top"{spoken}><a class="skip" href="#main">{escaped(said("skip"))}</a>'
         f'<header class="top"><div>{head}</div><div class="controls" hidden>'
         f'<label>{escaped(said("theme"))} <select id="theme">{themes}</select></label>'
@@ -75,11 +76,28 @@ def _opening(title: str, said: Texts, head: str, contents: str) -> str:
 @cache
 def _policy() -> str:
     """What the page may do: be styled and run by what is written in it, and show its icon."""
-    style, script = (_hash(_part(name)) for name in ("document.css", "document.js"))
     return (
-        f"default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:;"
+        f"default-src 'none'; style-src '{_hash(style())}'; script-src '{_hash(_part('document.js'))}';"
+        " img-src data:;"
         " base-uri 'none'; form-action 'none'"
     )
+
+
+@cache
+def style() -> str:
+    """The style of a page: that of its figures, and that of the rest, which may say otherwise."""
+    return _part("figures.css") + _part("document.css")
+
+
+@cache
+def style_within(name: str, dark: str) -> str:
+    """The style of figures that stand in an element of this class, on the page of another program.
+
+    `dark` are the selectors of what surrounds it where that page is dark. The colours are those of our own.
+    """
+    colours = dict(re.findall(r"^:root(\S*) \{\n(.*?)^\}", _part("document.css"), re.MULTILINE | re.DOTALL))
+    pale, deep = colours[""], colours['[data-theme="dark"]']
+    return f".{name} {{\n{pale}{_part('figures.css')}}}\n:is({dark}) .{name} {{\n{deep}}}\n"
 
 
 def _hash(text: str) -> str:

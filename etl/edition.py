@@ -97,7 +97,7 @@ class Desk:
 
     def before(self, period: Period) -> Desk:
         """What answers for the period before that one."""
-        asked = replace(self.asked, since=str(period.before), until=str(period.first))
+        asked = replace(self.asked, since=str(period.before), until=str(period.first), last=None)
         return Desk(self.lake, asked, self.read)
 
     def _answered(self, report: Report, hours: str | None) -> Section:
@@ -123,6 +123,7 @@ def _fitting(report: Report, asked: Asked, hours: str | None) -> Asked:
     return Asked(
         since=asked.since if "--from" in options else None,
         until=asked.until if "--to" in options else None,
+        last=asked.last if "--last" in options else None,
         tz=asked.tz,
         hours=hours or asked.hours if "--hours" in options else None,
         budget=asked.budget if "--budget" in options else None,
@@ -139,7 +140,7 @@ def of(lake: Lake, names: Sequence[str], asked: Asked) -> Edition:
     tz = asked.tz or (built.tz if built else "UTC")
     with query.reading(lake) as read:
         desk = Desk(lake, asked, read)
-        period = periods.period(lake, asked.since, asked.until, desk.days) if desk.days else None
+        period = periods.period(lake, asked.since, asked.until, desk.days, asked.last) if desk.days else None
         chapters: dict[str, list[Section]] = {}
         for chapter, placed in (*CHAPTERS.items(), (OTHER, sorted(set(chosen) - _placed()))):
             found = [desk.section(chosen[name]) for name in placed if name in chosen]

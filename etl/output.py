@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from etl.render import FORMATS, write
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = dict[str, str]
 
@@ -36,8 +40,13 @@ def show_rows(rows: Sequence[Row], format: str | None = None, output: Path | Non
 
         click.echo(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True))
         return
+    write(table_of(rows), format_of(format, output), output)
+
+
+def table_of(rows: Sequence[Row]) -> pa.Table:
+    """Rows of text as a result; what is empty is null."""
     import pyarrow as pa
 
     known = [{name: value or None for name, value in row.items()} for row in rows]
     schema = pa.schema([(name, pa.string()) for name in rows[0]])
-    write(pa.Table.from_pylist(known, schema=schema), format_of(format, output), output)
+    return pa.Table.from_pylist(known, schema=schema)

@@ -59,18 +59,28 @@ class Period:
         return f"{self.first} to {self.end - DAY}"
 
 
-def period(lake: Lake, since: str | None, until: str | None, built: Built | None = None) -> Period:
+def period(
+    lake: Lake,
+    since: str | None,
+    until: str | None,
+    built: Built | None = None,
+    last: str | None = None,
+) -> Period:
     """The period that is asked for, else the last 30 complete days, else all that is built.
 
-    Both texts are dates or months; a month alone is all of it. UsageError where nothing of the
-    period was metered. `built` is what is known of the lake already.
+    Both texts are dates or months; a month alone is all of it. `last` is instead of them, and how many of
+    the last complete days are meant: "7 days". UsageError where nothing of the period was metered. `built`
+    is what is known of the lake already.
     """
+    if last is not None and (since is not None or until is not None):
+        raise UsageError("--last is a period of its own: leave --from and --to out")
+    usual = USUAL if last is None else _length(last)
     built = built or _built(lake)
     if since is not None and until is None and len(since) == len("2026-10"):
         chosen = Period(*_month(_day(since)))
     else:
         end = _day(until) if until else built["end"]
-        first = _day(since) if since else max(end - USUAL, built["start"])
+        first = _day(since) if since else max(end - usual, built["start"])
         chosen = Period(first, end if until or first < end else built["last"] + DAY)
     if chosen.first >= chosen.end:
         raise UsageError(f"no day is from {chosen.first} until before {chosen.end}: --to ends the period")
@@ -122,6 +132,14 @@ def _metered(chosen: Period, built: Built) -> Period:
             f"nothing was metered in {chosen}: this lake is built from {built['first']} to {built['last']}"
         )
     return chosen
+
+
+def _length(text: str) -> timedelta:
+    """How long so many days are."""
+    found = re.fullmatch(r"([1-9]\d{0,4})(?: days?)?", text, re.ASCII)
+    if found is None:
+        raise UsageError(f"--last {text!r} is no number of days: give one like '7 days'")
+    return int(found[1]) * DAY
 
 
 def _day(text: str) -> date:

@@ -17,6 +17,7 @@ from etl.settings import settings_of
 @click.option("--by", metavar="DIMENSION", help="What to break usage, inventory or failures down by.")
 @click.option("--from", "since", metavar="DAY", help="First day of the period, or a month: 2026-10.")
 @click.option("--to", "until", metavar="DAY", help="Day before which the period ends, or a month.")
+@click.option("--last", metavar="DAYS", help="How many of the last complete days, instead: '7 days'.")
 @click.option("--tz", help="Time zone of the days and of times in a table; marts must be built in it.")
 @click.option("--hours", metavar="NUMBER", help="Running time from which one is forgotten; 24 unless given.")
 @click.option("--budget", metavar="AMOUNT", help="What a month may cost, in the currency of the bill.")
@@ -37,12 +38,13 @@ def report(
 
     Without NAME, html and xlsx hold all reports: a page with an overview, or a workbook.
 
-    The period is the last 30 complete days unless --from or --to is given. A table has figures to
+    The period is the last 30 complete days unless --from, --to or --last is given. A table has figures to
     two places, and a single long row on its side; the other formats have them exactly.
 
     \b
     demeter report summary
     demeter report usage --by user --from 2026-10
+    demeter report top_spenders --last "7 days"
     demeter report usage --by day --from 2026-10-01 --to 2026-10-08 -o week.csv
     demeter report budget --budget 50000
     demeter report running_without_auto_stop

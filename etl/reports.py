@@ -36,6 +36,7 @@ class Asked:
     by: str | None = None
     since: str | None = None
     until: str | None = None
+    last: str | None = None
     tz: str | None = None
     hours: str | None = None
     budget: str | None = None
@@ -60,7 +61,7 @@ class Report:
     def options(self) -> list[str]:
         """What it may be asked for on the command line."""
         wanted = self.parameters
-        period = ["--from", "--to"] if wanted & PERIOD else ["--from"] if wanted & MONTH else []
+        period = ["--from", "--to", "--last"] if wanted & PERIOD else ["--from"] if wanted & MONTH else []
         return period + [f"--{name}" for name in ("hours", "budget") if name in wanted]
 
 
@@ -128,7 +129,7 @@ def values(lake: Lake, chosen: Report, asked: Asked, built: Built | None = None)
         "budget": None if asked.budget is None else _number(asked.budget, "--budget"),
     }
     if chosen.parameters & PERIOD:
-        period = periods.period(lake, asked.since, asked.until, built)
+        period = periods.period(lake, asked.since, asked.until, built, asked.last)
         found |= {"from": period.first, "to": period.end, "before": period.before}
     if chosen.parameters & INSTANTS:
         found |= dict(zip(("from_us", "to_us"), periods.instants(lake, period), strict=True))
@@ -172,7 +173,13 @@ def show(lake: Lake, name: str, rows: int) -> None:
 
 def _refuse_others(chosen: Report, asked: Asked) -> None:
     """Raise UsageError where an option is given that the report has no use for."""
-    given = {"--from": asked.since, "--to": asked.until, "--hours": asked.hours, "--budget": asked.budget}
+    given = {
+        "--from": asked.since,
+        "--to": asked.until,
+        "--last": asked.last,
+        "--hours": asked.hours,
+        "--budget": asked.budget,
+    }
     for option, value in given.items():
         if value is not None and option not in chosen.options:
             takes = f"it takes {', '.join(chosen.options)}" if chosen.options else "it is about now"
@@ -201,10 +208,10 @@ def _number(text: str, option: str) -> Decimal:
 def _read(name: str) -> Report:
     """The report of a file, with the shared relations that it reads from."""
     head, query = sqlfiles.divided(sqlfiles.text(KIND, name))
-    return Report(name, *sqlfiles.meaning(KIND, name), head + _with_shared(query))
+    return Report(name, *sqlfiles.meaning(KIND, name), head + with_shared(query))
 
 
-def _with_shared(query: str) -> str:
+def with_shared(query: str) -> str:
     """A query with each shared relation that it reads from as its first WITH."""
     for name in sqlfiles.names(SHARED):
         if re.search(rf"\b(?:from|join) {name}\b", query):

@@ -9,9 +9,14 @@ from pathlib import Path
 
 @cache
 def directory() -> Path:
-    """Where the SQL files are: inside the installed package, or beside it in a checkout."""
-    installed = Path(__file__).with_name("sql")
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "sql"
+    """Where the SQL files are."""
+    return carried("sql")
+
+
+def carried(folder: str) -> Path:
+    """Where a folder of the repository is: inside the installed package, or beside it in a checkout."""
+    installed = Path(__file__).with_name(folder)
+    return installed if installed.is_dir() else Path(__file__).parents[1] / folder
 
 
 @cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from functools import cache, partial
 
@@ -32,8 +33,10 @@ qualify row_number() over (
 def create(lake: Lake, connection: duckdb.DuckDBPyConnection, wanted: str | None = None) -> None:
     """Create the views in the connection's present database, of all tables or those that a text names."""
     connection.execute("set timezone = 'UTC'")
-    # DuckDB writes it to standard output, among what was asked for.
-    connection.execute("set enable_progress_bar = false")
+    # DuckDB writes it to standard output, among what was asked for. In Jupyter without ipywidgets there is
+    # none, and DuckDB refuses to hear of it.
+    with suppress(duckdb.InvalidInputException):
+        connection.execute("set enable_progress_bar = false")
     for name, query in _at_one_moment(lake, connection, wanted):
         connection.execute(f"create view {name} as {query}")
 

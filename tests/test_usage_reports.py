@@ -405,6 +405,8 @@ def test_the_period_is_the_complete_days_unless_one_is_asked_for(built_lake: Lak
         "from": Asked(since="2026-10-13"),
         "to": Asked(until="2026-10-13"),
         "until a month": Asked(since="2026-10-01", until="2026-11"),
+        "last": Asked(last="1 day"),
+        "more than there are": Asked(last="30 days"),
     }.items():
         values = reports.values(built_lake, reports.report("usage", "user"), asked)
         days[name] = (values["from"].isoformat()[5:], values["to"].isoformat()[5:])
@@ -414,6 +416,8 @@ def test_the_period_is_the_complete_days_unless_one_is_asked_for(built_lake: Lak
         "from": ("10-13", "10-14"),
         "to": ("10-12", "10-13"),
         "until a month": ("10-01", "11-01"),
+        "last": ("10-12", "10-13"),
+        "more than there are": ("10-12", "10-13"),
     }
 
 
@@ -427,6 +431,9 @@ def test_the_period_is_the_complete_days_unless_one_is_asked_for(built_lake: Lak
         ("summary", {"since": "2026-09"}, "nothing was metered in 2026-09-01 to 2026-09-30: this lake is"),
         ("budget", {"since": "2027-01"}, "nothing was metered in 2027-01-01 to 2027-01-31"),
         ("budget", {"until": "2026-10-13"}, "the report budget takes no --to: it takes --from, --budget"),
+        ("summary", {"last": "0 days"}, "--last '0 days' is no number of days: give one like '7 days'"),
+        ("summary", {"last": "1", "since": "2026-10"}, "--last is a period of its own: leave --from"),
+        ("budget", {"last": "7 days"}, "the report budget takes no --last: it takes --from, --budget"),
         ("budget", {"budget": "much"}, "--budget 'much' is no number of 0 or more"),
         ("budget", {"budget": "-1"}, "--budget '-1' is no number of 0 or more"),
         ("budget", {"budget": "NaN"}, "--budget 'NaN' is no number of 0 or more"),
