@@ -52,9 +52,10 @@ format: .venv/ready ## Put Python and SQL into their format
 	$(BIN)/ruff format
 	$(BIN)/sqlfluff fix --disable-progress-bar --quiet sql
 
-docs: .venv/ready ## Write docs/reference.md and the examples of README.md anew from the code
+docs: .venv/ready .venv-docs/ready ## Write the reference and the examples anew from the code, and build the site: build/site
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/examples.py
+	.venv-docs/bin/python docs/site.py
 
 bench: .venv/ready .venv-bench/ready ## Measure a sweep beside the floor, dlt and pandas, into docs/performance.md (ten minutes)
 	$(BIN)/python -m bench.performance
@@ -115,8 +116,10 @@ test-notebooks: .venv-notebooks/ready ## Run the notebooks, as marimo and Jupyte
 	$(call with-chromium,.venv-notebooks)
 	.venv-notebooks/bin/python -m pytest -q tests/notebooks $(ARGS)
 
-test-examples: .venv/ready ## Run the demo, and hold the examples of README.md to it
+test-examples: .venv/ready .venv-docs/ready ## Type what the pages tell one to type, and build the site
 	$(BIN)/python docs/examples.py --check
+	$(BIN)/python -m pytest -q tests/pages $(ARGS)
+	.venv-docs/bin/python docs/site.py
 
 # Tried from a folder outside the checkout, where only what the wheel carries can be found.
 wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
@@ -143,6 +146,7 @@ lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group deploy -o requirements/deploy.txt
+	$(LOCK) --group docs -o requirements/docs.txt
 	$(LOCK) --group bench -o requirements/bench.txt
 	$(LOCK) --group airbyte -o requirements/airbyte.txt
 	$(LOCK) --group uv -o requirements/uv.txt
@@ -152,7 +156,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-deploy .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-notebooks .venv-fuzz .venv-bench .venv-airbyte
+	rm -rf .venv .venv-deploy .venv-docs .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-notebooks .venv-fuzz .venv-bench .venv-airbyte
 	rm -rf tests/browser/node_modules .bench .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -181,9 +185,10 @@ $(ENVIRONMENTS): pyproject.toml .uv/ready
 
 # Nothing of demeter is in these.
 .venv-deploy/ready: requirements/deploy.txt
+.venv-docs/ready: requirements/docs.txt
 .venv-bench/ready: requirements/bench.txt
 .venv-airbyte/ready: requirements/airbyte.txt
-.venv-deploy/ready .venv-bench/ready .venv-airbyte/ready: .uv/ready
+.venv-deploy/ready .venv-docs/ready .venv-bench/ready .venv-airbyte/ready: .uv/ready
 	@echo "Setting up $(@D)"
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes $(filter requirements/%,$^)

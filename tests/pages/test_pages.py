@@ -1,0 +1,108 @@
+"""What the pages tell a new user to type works as it stands there, from the first line to the last."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SECTION = "## From settings to a schedule"
+
+
+def blocks(page: str, section: str = "") -> list[tuple[str, str]]:
+    """The blocks of code of a page, or of a section of it, each with its language."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if section:
+        text = text.partition(f"{section}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+
+
+def typed(page: str, section: str = "") -> str:
+    """What one types, from the first block to the last; what a crontab has is run as cron runs it."""
+    lines = []
+    for language, text in blocks(page, section):
+        if language == "sh":
+            lines.append(text)
+        if language == "crontab":
+            command = text.strip().split(maxsplit=5)[5]
+            lines.append(f"sleep 1; env -i HOME=\"$HOME\" PATH=/usr/bin:/bin SHELL=/bin/sh sh -c '{command}'\n")
+    return "\n".join(lines)
+
+
+def run(script: str, home: Path) -> str:
+    """What a shell prints that is told all of it, in ~/demeter, until a line fails."""
+    place = home / "demeter"
+    place.mkdir(exist_ok=True)
+    (place / ".venv").symlink_to(BIN.parent)
+    environment = {"HOME": str(home), "PATH": f"{BIN}:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    shell = subprocess.Popen(
+        ["bash", "-euxc", script],  # noqa: S607
+        cwd=place,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        # The service stays in the background and holds the pipe, so the end of the shell is what is waited for.
+        lines = []
+        assert shell.stdout
+        os.set_blocking(shell.stdout.fileno(), False)
+        shell.wait(120)
+        lines.append(shell.stdout.read() or "")
+    finally:
+        os.killpg(shell.pid, signal.SIGTERM)
+    said = "".join(lines)
+    assert shell.returncode == 0, said
+    return said
+
+
+def test_a_new_user_comes_from_settings_to_a_schedule_by_the_readme_alone(tmp_path: Path) -> None:
+    said = run(typed("README.md", SECTION), tmp_path)
+    place = tmp_path / "demeter"
+    assert len(re.findall(r"^sweep \S+ is complete", said, re.MULTILINE)) == 1
+    assert re.search(r"^sweep \S+ is complete", (place / "demeter.log").read_text(), re.MULTILINE)
+    assert re.search(r"^running_hours +[\d.]+ +[\d.]+ +[\d.]+$", said, re.MULTILINE)
+    assert (place / "users.csv").read_text().count("\n") > 5
+    assert (place / "report.html").read_text().startswith("<!doctype html>")
+    assert (place / "demeter.toml").stat().st_mode & 0o777 == 0o600
+    assert (place / "token").read_text() not in said
+
+
+def test_an_operator_comes_step_by_step_to_a_run(tmp_path: Path) -> None:
+    said = run(typed("docs/tutorial-operator.md"), tmp_path)
+    assert len(re.findall(r"^sweep \S+ is complete", said, re.MULTILINE)) == 2
+    assert "summary.csv" in said
+    assert "usage_by_user.csv" in said
+
+
+def test_the_settings_for_the_real_service_are_settings(tmp_path: Path) -> None:
+    [text] = [text for language, text in blocks("docs/tutorial-operator.md") if language == "toml"]
+    (tmp_path / "demeter").mkdir()
+    (tmp_path / "demeter" / "demeter.toml").write_text(text)
+    assert run("demeter report || test $? -eq 2\ndemeter schema > /dev/null", tmp_path)
+
+
+def test_a_client_is_tested_against_the_emulated_service_as_its_page_says() -> None:
+    [text] = [text for language, text in blocks("docs/emulator.md") if language == "python"]
+    exec(text, {})  # noqa: S102
+
+
+@pytest.mark.parametrize("page", ["docs/tutorial-finance.md", "docs/tutorial-analyst.md"])
+def test_what_a_tutorial_writes_is_written(page: str, tmp_path: Path, demo_lake: Path) -> None:
+    (tmp_path / "demeter").mkdir()
+    shutil.copytree(demo_lake, tmp_path / "demeter" / "demeter-demo")
+    script = typed(page)
+    run(script or ":", tmp_path)
+    for name in re.findall(r"-o (\S+)", script):
+        assert (tmp_path / "demeter" / name).stat().st_size > 100
