@@ -166,17 +166,20 @@ def forget(given: dict[str, Any], /, user: str) -> None:
 @TO_FILE
 @click.pass_obj
 def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> None:
-    """Check settings, credentials, the service, the lake and the data in it.
+    """Check settings, credentials, the service, the lake and the data in it, for all projects.
 
     Exit status 4 says that a check failed; warnings do not.
     """
+    from etl import projects
     from etl.checks import check_all
     from etl.lake import Lake
 
     settings = settings_of(given)
-    findings = list(check_all(settings, Lake(settings.lake)))
-    show_rows([vars(finding) for finding in findings], format, output)
-    failed = [finding.name for finding in findings if finding.status == "fail"]
+    found = projects.projects_of(given["file"], {"lake": given["lake"]})
+    several = [project for project in found if project.name]
+    findings = list(check_all(settings, Lake(settings.lake), several))
+    show_rows([finding.row(bool(several)) for finding in findings], format, output)
+    failed = [finding.subject for finding in findings if finding.status == "fail"]
     if failed:
         raise CheckFailed(f"failed: {', '.join(failed)}; look at the detail of each")
 

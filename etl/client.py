@@ -21,8 +21,9 @@ from etl.errors import DemeterError, Refused, ServiceUnavailable, UsageError
 from etl.failures import Unreached
 from etl.page import BadPage
 from etl.redaction import MASK, redact
-from etl.settings import SECRETS, Settings
+from etl.settings import Settings
 from etl.signing import Signature
+from etl.sources import SECRETS
 from etl.stages import timed
 from etl.tokens import Issued, Tokens, lifetime_seconds
 from etl.transport import Received, TooLarge, Transport
