@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import click
 
 from etl import __version__
+from etl.beginning import init
 from etl.errors import CheckFailed, DemeterError, UsageError
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
 from etl.reporting import report
@@ -116,6 +117,7 @@ def main(
         ctx.with_resource(private())
 
 
+main.add_command(init)
 main.add_command(sweep)
 main.add_command(build)
 main.add_command(run)

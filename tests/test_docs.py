@@ -23,7 +23,9 @@ from etl.errors import DemeterError
 from etl.lake import Lake
 from etl.marts import SEEN
 from etl.page import Page
-from etl.settings import CONTRACTS, SECRETS, Settings
+from etl.projects import projects_of
+from etl.settings import CONTRACTS, Settings
+from etl.sources import SECRETS, catalogue
 from etl.terminal import KEYS
 from etl.texts import LANGUAGES
 
@@ -157,7 +159,9 @@ def test_every_variable_of_the_environment_is_read(page: Path) -> None:
     known = {f"DEMETER_{name.upper()}" for name in SETTINGS} | {
         f"DEMETER_{name.upper()}_FILE" for name in SECRETS
     }
-    assert set(re.findall(r"DEMETER_[A-Z_]*[A-Z]", page.read_text())) <= known
+    # What is said of one project has its name before two underscores.
+    text = re.sub(r"DEMETER_[A-Z]+__", "DEMETER_", page.read_text())
+    assert set(re.findall(r"DEMETER_[A-Z_]*[A-Z]", text)) <= known
 
 
 @by_my_name
@@ -192,6 +196,7 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *(column.name for table in TABLES for column in all_columns(table)),
         *SEEN,
         *SETTINGS,
+        *(f"{name}_file" for name in SECRETS),
         *COMMANDS,
         *(field.name for kind in (Faults, Page) for field in fields(kind)),
         *(each.name for each in reports.reports()),
@@ -218,6 +223,14 @@ def test_the_settings_for_operators_are_all_there_with_their_defaults() -> None:
     assert shown == {name: default(value) for name, value in SETTINGS.items()}
 
 
+def test_the_settings_for_operators_mean_what_the_settings_file_says() -> None:
+    shown = {row[0]: row[2] for row in rows(ROOT / "docs/operator.md", "## Settings")}
+    plain = {name: re.sub(r", see \[.*?\]\(.*?\)", "", text) for name, text in shown.items()}
+    assert {name: text.removesuffix(": never in the file") for name, text in plain.items()} == {
+        name: each.meaning for name, each in catalogue().items()
+    }
+
+
 def test_what_a_line_of_the_log_has_is_told_to_operators() -> None:
     told = [row[0] for row in rows(ROOT / "docs/operator.md", "## The first sweep")]
     assert [name for cell in told for name in cell.split(", ")] == list(KEYS)
@@ -233,10 +246,14 @@ def default(value: object) -> str:
 def test_the_settings_file_of_the_operators_page_is_read(tmp_path: Path) -> None:
     from etl.settings import load
 
-    (text,) = [text for language, text in blocks(ROOT / "docs/operator.md") if language == "toml"]
-    file = tmp_path / "demeter.toml"
-    file.write_text(text)
-    assert load({}, {}, file).user == "demeter"
+    texts = [text for language, text in blocks(ROOT / "docs/operator.md") if language == "toml"]
+    file, password = tmp_path / "demeter.toml", tmp_path / "password"
+    password.write_text("the password")
+    for text in texts:
+        file.write_text(text.replace("/etc/demeter/password", str(password)))
+        found = load({}, {}, file)
+        assert (found.user, found.password) == ("demeter", "the password")
+    assert [each.name for each in projects_of(file, {}, {})] == ["vision", "speech"]
 
 
 def test_the_reference_is_what_the_code_says_now() -> None:
