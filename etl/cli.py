@@ -15,6 +15,7 @@ import click
 from etl import __version__
 from etl.beginning import init
 from etl.errors import CheckFailed, DemeterError, UsageError
+from etl.notifying import notify
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
 from etl.reporting import report
 from etl.running import build, run, sweep
@@ -121,6 +122,7 @@ main.add_command(init)
 main.add_command(sweep)
 main.add_command(build)
 main.add_command(run)
+main.add_command(notify)
 
 
 @main.command()

@@ -109,19 +109,32 @@ def worst_of(errors: Iterable[DemeterError | None]) -> DemeterError | None:
     return min(filter(None, errors), key=lambda error: WORST_FIRST.index(error.exit_status), default=None)
 
 
+def attempt(project: Project, work: Callable[[Project], DemeterError | None]) -> Outcome:
+    """Work on a project; what is wrong with it is in the outcome, but for a defect."""
+    try:
+        return Outcome(project, work(project))
+    except DemeterError as error:
+        return Outcome(project, error, came=False)
+
+
+def error_of(outcomes: Sequence[Outcome]) -> DemeterError | None:
+    """What is wrong with all that was worked on; the error itself where that is one project alone."""
+    if not outcomes[0].project.name:
+        return outcomes[0].error
+    return SomeFailed(outcomes) if any(each.error for each in outcomes) else None
+
+
 def _outcome(project: Project, work: Callable[[Project], DemeterError | None]) -> Outcome:
     with stage("project", is_apart=True, project=project.name) as now:
         try:
-            outcome = Outcome(project, work(project))
-        except DemeterError as error:
-            outcome = Outcome(project, error, came=False)
+            outcome = attempt(project, work)
         except Exception as error:
             said = f"a defect ({type(error).__name__}: {error}); -v shows where"
             log.info("where it came from:", exc_info=error)
             outcome = Outcome(project, DemeterError(said), came=False)
-        now.error = str(outcome.error or "")
         if outcome.error:
-            log.error("%s: %s", project.name, visible(str(outcome.error)))
+            now.error = str(outcome.error)
+            log.error("%s: %s", project.name, visible(now.error))
     return outcome
 
 

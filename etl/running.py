@@ -19,7 +19,7 @@ from etl.terminal import progress_bar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from etl.projects import Project
+    from etl.projects import Outcome, Project
     from etl.scope import Scope
     from etl.settings import Settings
 
@@ -118,20 +118,26 @@ def run(given: dict[str, Any], /) -> None:
     DEMETER_REPORTS=summary,usage_by_user demeter run
     DEMETER_REPORTS=all DEMETER_REPORTS_FORMAT=html demeter run
     """
-    from etl import projects, publish, telemetry
+    from etl import notify, projects, publish, telemetry
     from etl.lake import Lake
     from etl.marts import NothingMetered
 
     settings = settings_of(given)
     found = projects.projects_of(given["file"], {"lake": given["lake"]})
     chosen = publish.Chosen.of(settings)
+    notify.check(settings)
     _pause(settings.jitter_seconds)
-    with telemetry.told(settings.lake):
-        errors = [_all_swept(found)]
+    with telemetry.told(settings.lake), notify.watched(settings) as watch:
+        watch.outcomes = _all_swept(found)
+        errors = [projects.error_of(watch.outcomes)]
+        if errors[0] and not any(outcome.came for outcome in watch.outcomes):
+            raise errors[0]
+        watch.is_past_sweeps = True
         try:
             errors.append(_built(settings))
         except NothingMetered as nothing:
-            errors.append(nothing)
+            # Where a sweep failed, that is why.
+            errors.append(errors[0] or nothing)
         with stage("reports"):
             for path in chosen.write(Lake(settings.lake)):
                 click.echo(f"wrote {path}")
@@ -148,21 +154,15 @@ def _pause(longest_seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _all_swept(found: Sequence[Project]) -> DemeterError | None:
-    """Sweep each project, and say how that ended; what is wrong with the listings is returned.
-
-    Raises what ended them before anything was committed, if that is so of all.
-    """
+def _all_swept(found: Sequence[Project]) -> list[Outcome]:
+    """Sweep each project, and say how that ended; a defect where there is only one goes its own way."""
     from etl import projects
     from etl.scope import Scope
 
-    if not found[0].name:
-        return _swept(found[0].settings(), Scope())
-    outcomes = projects.each(found, lambda project: _swept(project.settings(), Scope(), name=project.name))
-    error = projects.SomeFailed(outcomes) if any(each.error for each in outcomes) else None
-    if error and not any(each.came for each in outcomes):
-        raise error
-    return error
+    def sweep(project: Project) -> DemeterError | None:
+        return _swept(project.settings(), Scope(), name=project.name)
+
+    return projects.each(found, sweep) if found[0].name else [projects.attempt(found[0], sweep)]
 
 
 def _swept(settings: Settings, scope: Scope, *, resume: bool = False, name: str = "") -> DemeterError | None:

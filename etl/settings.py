@@ -18,7 +18,15 @@ from etl.sources import DEFAULT_FILE, SECRETS, Values
 
 SHORTEST_KEY = 16
 CONTRACTS = ("evolve", "warn", "strict")
-FROM_ZERO = ("max_sweep_age_minutes", "wait_seconds", "quarantine_rows", "jitter_seconds")
+CHOICES = {
+    "contract": CONTRACTS,
+    "mail_security": ("starttls", "tls", "none"),
+    "budget_period": ("month", "week", "day"),
+}
+FROM_ZERO = (
+    *("max_sweep_age_minutes", "wait_seconds", "quarantine_rows", "jitter_seconds"),
+    *("budget", "notify_forgotten", "notify_again_hours"),
+)
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)? *[KMGT]i?B")
 
 
@@ -63,6 +71,18 @@ class Settings:
     reports_lang: str = "en"
     metrics_file: str = ""
     jitter_seconds: float = 0.0
+    notify_forgotten: int = 0
+    forgotten_hours: float = 24.0
+    budget: float = 0.0
+    budget_period: str = "month"
+    notify_again_hours: float = 24.0
+    notify_template: str = ""
+    mail_server: str = ""
+    mail_port: int = 587
+    mail_security: str = "starttls"
+    mail_user: str = ""
+    mail_from: str = ""
+    mail_to: str = ""
     raw_days: float = 14.0
     vacuum_hours: int = 168
     contract: str = "evolve"
@@ -76,6 +96,8 @@ class Settings:
     sk: str = ""
     security_token: str = ""
     pseudonym_key: str = ""
+    webhook_url: str = ""
+    mail_password: str = ""
 
     def __repr__(self) -> str:
         # The URL of a proxy may hold a password, and the arguments of a command anything.
@@ -192,15 +214,15 @@ def _converted(value: Any, kind: type, name: str, source: str) -> Any:
             raise ValueError
         if kind is int and isinstance(value, float) and not value.is_integer():
             raise ValueError
-        if name == "contract" and converted not in CONTRACTS:
+        if converted not in CHOICES.get(name, (converted,)):
             raise ValueError
         if name == "memory" and not MEMORY.fullmatch(converted):
             raise ValueError
     except (TypeError, ValueError, KeyError):
         shown = "a value that" if name in SECRETS else f"{value!r}, which"
         wanted = {bool: "true or false", str: "text"}.get(kind, "a number above 0")
-        if name == "contract":
-            wanted = f"one of {', '.join(CONTRACTS)}"
+        if name in CHOICES:
+            wanted = f"one of {', '.join(CHOICES[name])}"
         if name in FROM_ZERO:
             wanted = "0 or a number above it"
         if name == "memory":

@@ -15,7 +15,10 @@ from typing import Any
 
 from etl.errors import UsageError
 
-SECRETS = (*("token", "password", "sk", "security_token", "pseudonym_key"),)
+SECRETS = (
+    *("token", "password", "sk", "security_token", "pseudonym_key"),
+    *("webhook_url", "mail_password"),
+)
 DEFAULT_FILE = Path("demeter.toml")
 TABLES = "projects"
 PREFIX = "DEMETER_"

@@ -87,8 +87,7 @@ class Transport:
                 timeout=self._timeouts(),
                 allow_redirects=False,
                 stream=True,
-                proxies=_proxies(url, self.settings.proxy),
-                verify=self.settings.ca_bundle or _bundle_of_environment() or True,
+                **routes(self.settings, url),
                 **parts,
             ) as response:
                 body = self._body(response)
@@ -138,6 +137,14 @@ def _is_proxy(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def routes(settings: Settings, url: str) -> dict[str, Any]:
+    """The proxies and certificates for a URL, as `requests` takes them."""
+    return {
+        "proxies": _proxies(url, settings.proxy),
+        "verify": settings.ca_bundle or _bundle_of_environment() or True,
+    }
 
 
 def _proxies(url: str, proxy: str) -> dict[str, str]:

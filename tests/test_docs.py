@@ -7,6 +7,7 @@ import runpy
 import shlex
 from contextlib import ExitStack
 from dataclasses import fields
+from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from test_repository import IMPORTED
 
 from etl import errors, render, reports, sweep, views
+from etl.alarms import Alarm
 from etl.cli import main
 from etl.dictionary import TABLES, all_columns
 from etl.emulator import Clock, Emulator, Faults, Fleet, FleetSettings
@@ -22,9 +24,11 @@ from etl.emulator.commands import faults_of
 from etl.errors import DemeterError
 from etl.lake import Lake
 from etl.marts import SEEN
+from etl.message import PLACEHOLDERS, STATES, message, template_of
+from etl.notices import Notice
 from etl.page import Page
 from etl.projects import projects_of
-from etl.settings import CONTRACTS, Settings
+from etl.settings import CHOICES, Settings
 from etl.sources import SECRETS, catalogue
 from etl.terminal import KEYS
 from etl.texts import LANGUAGES
@@ -46,6 +50,10 @@ OPTIONS = {
 COMMAND_LINE = re.compile(
     r"""(?:(?<=[\s=/])|^)demeter((?:[ ]+(?:"[^"]*"|'[^']*'|[^\s|>&;"'#]+))+)""", re.MULTILINE
 )
+# What is posted to a webhook, and each of its findings.
+NOTICE = Notice("new", Alarm("key", 1, "title"))
+POSTED = message([NOTICE], template_of(""), "lake", datetime(2026, 10, 12, tzinfo=UTC)).payload
+PAYLOAD = {*POSTED, *POSTED["findings"][0]}
 FLEET = FleetSettings(instances=300, start="2026-10-12T00:00:00Z", days=0.1)
 
 by_name = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -202,7 +210,10 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *(each.name for each in reports.reports()),
         *sweep.VERDICTS,
         *render.FORMATS,
-        *CONTRACTS,
+        *(each for choices in CHOICES.values() for each in choices),
+        *PLACEHOLDERS,
+        *PAYLOAD,
+        *STATES,
         *KEYS,
         *("new", "changed", "keyframe", "unread", "gone"),
         *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false", "all"),
@@ -256,6 +267,11 @@ def test_the_settings_file_of_the_operators_page_is_read(tmp_path: Path) -> None
     assert [each.name for each in projects_of(file, {}, {})] == ["vision", "speech"]
 
 
+def test_the_template_that_operators_are_shown_is_the_one_that_comes_with_demeter() -> None:
+    shown = [text for _, text in blocks(ROOT / "docs/operator.md") if "$findings" in text]
+    assert shown == [(ROOT / "etl/notification.txt").read_text()]
+
+
 def test_the_reference_is_what_the_code_says_now() -> None:
     page = runpy.run_path(str(ROOT / "docs/generate.py"))["page"]
     assert (ROOT / "docs/reference.md").read_text() == page(), "run `make docs`"
@@ -277,8 +293,8 @@ def test_a_lake_is_laid_out_as_it_is_drawn(swept: tuple[Lake, Result]) -> None:
     files = {str(path.relative_to(lake.path)) for path in lake.path.rglob("*") if path.is_file()}
     assert {file for file in files if not any(fnmatch(file, pattern) for pattern in patterns)} == set()
     missing = {each for each in patterns if not any(fnmatch(file, each) for file in files)}
-    # These are there while a sweep runs, and after a replay or a build.
-    passing = {"locks/*.writing", "tmp/*/", "tables/rewrite.json", "forgetting.json"}
+    # These are there while a sweep runs, and after a replay, a build or a message.
+    passing = {"locks/*.writing", "tmp/*/", "tables/rewrite.json", "forgetting.json", "notified.json"}
     assert missing == passing | {each for each in patterns if each.startswith("marts/")}
 
 
