@@ -63,7 +63,7 @@ def init(given: dict[str, Any], /, force: bool, no_test: bool, **told: Any) -> N
 
     \b
     demeter init
-    demeter init --endpoint https://modelarts.REGION.myhuaweicloud.com --project-id 0123456789abcdef --no-test
+    demeter --settings other.toml init --project-id 0123456789abcdef0123456789abcdef --no-test
     """
     from etl import settingsfile
 

@@ -14,6 +14,7 @@ import click
 
 from etl import __version__
 from etl.beginning import init
+from etl.completing import completion, table_names
 from etl.errors import CheckFailed, DemeterError, UsageError
 from etl.notifying import notify
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
@@ -22,7 +23,7 @@ from etl.running import build, run, sweep
 from etl.settings import settings_of
 from etl.showcase import demo, emulate
 from etl.stages import note, stage
-from etl.terminal import log_to_stderr, progress_bar
+from etl.terminal import log_to_stderr, progress_bar, show_progress
 
 LOG = logging.getLogger("demeter")
 
@@ -92,13 +93,19 @@ def _damage_named(ctx: click.Context) -> Iterator[None]:
     help="Settings file; demeter.toml of this directory unless given.",
 )
 @click.option("--lake", help="Directory of the lake (DEMETER_LAKE).")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress, not even on a terminal.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more, and show where an error came from.")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="How to write the log."
 )
 @click.pass_context
 def main(
-    ctx: click.Context, settings_file: Path | None, lake: str | None, verbose: bool, log_format: str
+    ctx: click.Context,
+    settings_file: Path | None,
+    lake: str | None,
+    quiet: bool,
+    verbose: bool,
+    log_format: str,
 ) -> None:
     """Who used which ModelArts notebook instances, for how long, and at what cost?
 
@@ -108,6 +115,7 @@ def main(
     demeter report      answers from the lake
     """
     ctx.obj = {"file": settings_file, "lake": lake}
+    show_progress(not quiet)
     ctx.with_resource(_WithoutPandas())
     log_to_stderr(verbose, log_format)
     command = str(ctx.invoked_subcommand)
@@ -143,7 +151,7 @@ def replay(given: dict[str, Any], /, project_id: str | None, since: datetime | N
     from etl.replay import replay as run
 
     settings = settings_of(given, project_id=project_id)
-    with progress_bar("replaying") as progress:
+    with progress_bar("replaying", "sweeps") as progress:
         found = run(
             settings, _lake(given), since=since.date() if since else None, dry_run=dry_run, progress=progress
         )
@@ -158,6 +166,9 @@ def forget(given: dict[str, Any], /, user: str) -> None:
 
     A pseudonym that leads nowhere takes their place, so that totals stay. It cannot be undone. A run
     that was killed is to be run again.
+
+    \b
+    demeter forget ann
     """
     from etl.forget import forget as run
 
@@ -173,6 +184,10 @@ def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> 
     """Check settings, credentials, the service, the lake and the data in it, for all projects.
 
     Exit status 4 says that a check failed; warnings do not.
+
+    \b
+    demeter check
+    demeter check --format json
     """
     from etl import projects
     from etl.checks import check_all
@@ -202,7 +217,7 @@ def maintain(given: dict[str, Any], /, dry_run: bool) -> None:
     """
     from etl import upkeep
 
-    with progress_bar("maintaining") as progress:
+    with progress_bar("maintaining", "chores") as progress:
         chores = upkeep.maintain(settings_of(given), _lake(given), dry_run=dry_run, progress=progress)
     click.echo("\n".join(chore.line(dry_run) for chore in chores))
 
@@ -221,7 +236,7 @@ def explain(
     """Show how the running time and the cost of an instance on a day came about, sighting by sighting.
 
     \b
-    demeter explain DE-a970f5d4-7b26-11eb-91ca-0255ac10003b --day 2026-10-13
+    demeter explain DE-e1713090-b81d-11f1-804a-0255ac100007 --day 2026-10-14
     """
     import json
 
@@ -327,13 +342,17 @@ def sql(
 
 
 @main.command()
-@click.argument("table", required=False)
+@click.argument("table", required=False, shell_complete=table_names)
 @AS_FORMAT
 @TO_FILE
 def schema(table: str | None, format: str | None, output: Path | None) -> None:
     """Tell what the tables and views hold: type, unit, meaning and field in the API.
 
     Without TABLE, list the tables and what a row of each is.
+
+    \b
+    demeter schema
+    demeter schema instances
     """
     from etl import schema as dictionary
 
@@ -347,6 +366,7 @@ def schema(table: str | None, format: str | None, output: Path | None) -> None:
 
 main.add_command(demo)
 main.add_command(emulate)
+main.add_command(completion)
 
 
 def _lake(given: dict[str, Any]) -> Any:

@@ -61,9 +61,9 @@ def sweep(
     came is kept all the same, and marked.
 
     \b
-    export DEMETER_ENDPOINT=https://modelarts.REGION.myhuaweicloud.com
-    export DEMETER_PROJECT_ID=... DEMETER_TOKEN=...
     demeter sweep
+    demeter sweep --resume
+    demeter sweep --status RUNNING --status STARTING
     """
     from etl import projects, telemetry
     from etl.scope import Scope
@@ -115,6 +115,7 @@ def run(given: dict[str, Any], /) -> None:
     that is not complete is built from all the same, and told by the exit status at the end.
 
     \b
+    demeter run
     DEMETER_REPORTS=summary,usage_by_user demeter run
     DEMETER_REPORTS=all DEMETER_REPORTS_FORMAT=html demeter run
     """
@@ -176,7 +177,7 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False, name: str 
     sweep.check(settings)
     client = Client(settings)
     with heeded(client.stop):
-        with private(), progress_bar(f"listing {name}".rstrip()) as progress:
+        with private(), progress_bar(f"listing {name}".rstrip(), "instances") as progress:
             found = sweep.sweep(settings, scope, resume=resume, progress=progress, client=client)
         counts = ", ".join(f"{count} {name.removesuffix('_count')}" for name, count in found.counts.items())
         whose = f"{name}: " if name else ""
@@ -195,7 +196,7 @@ def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:
     from etl.build import build as run
     from etl.lake import Lake, private
 
-    with private(), progress_bar("building") as progress:
+    with private(), progress_bar("building", "steps") as progress:
         built = run(settings, Lake(settings.lake), full=full, progress=progress)
     rows = ", ".join(f"{count} rows of {name}" for name, count in built.rows.items())
     which = f"{len(built.days)} of {built.day_count} days"

@@ -18,6 +18,7 @@ from test_repository import IMPORTED
 from etl import errors, render, reports, sweep, views
 from etl.alarms import Alarm
 from etl.cli import main
+from etl.completing import SHELLS
 from etl.dictionary import TABLES, all_columns
 from etl.emulator import Clock, Emulator, Faults, Fleet, FleetSettings
 from etl.emulator.commands import faults_of
@@ -218,6 +219,7 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *("new", "changed", "keyframe", "unread", "gone"),
         *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false", "all"),
         *LANGUAGES,
+        *SHELLS,
     }
     named = {span for span in spans(page) if re.fullmatch(r"[a-z_]+", span)}
     assert named - known == set()
