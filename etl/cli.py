@@ -15,7 +15,8 @@ import click
 from etl import __version__
 from etl.beginning import init
 from etl.completing import completion, table_names
-from etl.errors import CheckFailed, DemeterError, UsageError
+from etl.errors import DemeterError, UsageError
+from etl.keeping import check, forget, lake_of, maintain, replay
 from etl.notifying import notify
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
 from etl.reporting import report
@@ -23,7 +24,7 @@ from etl.running import build, run, sweep
 from etl.settings import settings_of
 from etl.showcase import demo, emulate
 from etl.stages import note, stage
-from etl.terminal import log_to_stderr, progress_bar, show_progress
+from etl.terminal import log_to_stderr, show_progress
 
 LOG = logging.getLogger("demeter")
 
@@ -79,7 +80,7 @@ def _damage_named(ctx: click.Context) -> Iterator[None]:
 
         lake = None
         with suppress(DemeterError):
-            lake = _lake(ctx.obj)
+            lake = lake_of(ctx.obj)
         with damage.named(lake.path) if lake else nullcontext():
             raise
 
@@ -131,95 +132,10 @@ main.add_command(sweep)
 main.add_command(build)
 main.add_command(run)
 main.add_command(notify)
-
-
-@main.command()
-@click.option("--project-id", help="Project to replay; all of the lake unless set (DEMETER_PROJECT_ID).")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leave out sweeps before this UTC day.")
-@click.option("--dry-run", is_flag=True, help="Tell what would change, and write nothing.")
-@click.pass_obj
-def replay(given: dict[str, Any], /, project_id: str | None, since: datetime | None, dry_run: bool) -> None:
-    """Flatten the raw pages that are kept again, and replace the rows that those sweeps wrote.
-
-    It is for after an upgrade: what was in quarantine and can now be read comes home. Nothing is
-    asked of the service.
-
-    \b
-    demeter replay --dry-run
-    """
-    from etl.replay import lines
-    from etl.replay import replay as run
-
-    settings = settings_of(given, project_id=project_id)
-    with progress_bar("replaying", "sweeps") as progress:
-        found = run(
-            settings, _lake(given), since=since.date() if since else None, dry_run=dry_run, progress=progress
-        )
-    click.echo("\n".join(line for done in found for line in lines(done, dry_run)))
-
-
-@main.command()
-@click.argument("user")
-@click.pass_obj
-def forget(given: dict[str, Any], /, user: str) -> None:
-    """Erase USER, an id or a name, from the whole lake, and from the past of its tables.
-
-    A pseudonym that leads nowhere takes their place, so that totals stay. It cannot be undone. A run
-    that was killed is to be run again.
-
-    \b
-    demeter forget ann
-    """
-    from etl.forget import forget as run
-
-    person = run(settings_of(given), _lake(given), user)
-    click.echo(f"the user is forgotten; what was theirs is now of {person.token}")
-
-
-@main.command()
-@AS_FORMAT
-@TO_FILE
-@click.pass_obj
-def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> None:
-    """Check settings, credentials, the service, the lake and the data in it, for all projects.
-
-    Exit status 4 says that a check failed; warnings do not.
-
-    \b
-    demeter check
-    demeter check --format json
-    """
-    from etl import projects
-    from etl.checks import check_all
-    from etl.lake import Lake
-
-    settings = settings_of(given)
-    found = projects.projects_of(given["file"], {"lake": given["lake"]})
-    several = [project for project in found if project.name]
-    findings = list(check_all(settings, Lake(settings.lake), several))
-    show_rows([finding.row(bool(several)) for finding in findings], format, output)
-    failed = [finding.subject for finding in findings if finding.status == "fail"]
-    if failed:
-        raise CheckFailed(f"failed: {', '.join(failed)}; look at the detail of each")
-
-
-@main.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
-@click.pass_obj
-def maintain(given: dict[str, Any], /, dry_run: bool) -> None:
-    """Merge small files, expire raw pages, and remove what no reader needs any more.
-
-    It may run beside sweeps, builds and readers. Rows are never removed, but those of killed sweeps.
-
-    \b
-    demeter maintain --dry-run
-    demeter maintain
-    """
-    from etl import upkeep
-
-    with progress_bar("maintaining", "chores") as progress:
-        chores = upkeep.maintain(settings_of(given), _lake(given), dry_run=dry_run, progress=progress)
-    click.echo("\n".join(chore.line(dry_run) for chore in chores))
+main.add_command(replay)
+main.add_command(forget)
+main.add_command(check)
+main.add_command(maintain)
 
 
 @main.command()
@@ -242,7 +158,7 @@ def explain(
 
     from etl import explain as explanation
 
-    found = explanation.explain(_lake(given), instance_id, day.date(), project_id)
+    found = explanation.explain(lake_of(given), instance_id, day.date(), project_id)
     if format == "json":
         click.echo(json.dumps(found, default=str, ensure_ascii=False, indent=2))
     else:
@@ -271,7 +187,7 @@ def export(given: dict[str, Any], /, what: str, **which: Any) -> None:
     """
     from etl import focus
 
-    found = focus.export(_lake(given), settings_of(given), **which)
+    found = focus.export(lake_of(given), settings_of(given), **which)
     click.echo("\n".join(map(str, found.paths)))
     click.echo("\n".join(focus.remarks(which["month"], found.content)), err=True)
 
@@ -296,7 +212,7 @@ def reconcile(given: dict[str, Any], /, format: str | None, output: Path | None,
     from etl import reconcile as reconciliation
     from etl import render
 
-    found = reconciliation.reconcile(_lake(given), **told)
+    found = reconciliation.reconcile(lake_of(given), **told)
     render.write(found, format_of(format, output), output)
     totals = render.render(reconciliation.totals(found), "table")
     click.echo(b"".join(totals), nl=False, err=True)
@@ -328,7 +244,7 @@ def sql(
     demeter sql "select status, count(*) from instances group by status"
     demeter sql -f weekly.sql -o weekly.parquet
     """
-    lake = _lake(given)
+    lake = lake_of(given)
     text = _query(query, file)
     if text is None:
         from etl import prompt
@@ -367,12 +283,6 @@ def schema(table: str | None, format: str | None, output: Path | None) -> None:
 main.add_command(demo)
 main.add_command(emulate)
 main.add_command(completion)
-
-
-def _lake(given: dict[str, Any]) -> Any:
-    from etl.lake import Lake
-
-    return Lake(settings_of(given).lake)
 
 
 def _query(query: str | None, file: TextIO | None) -> str | None:
