@@ -232,6 +232,30 @@ def test_every_project_of_a_run_is_told_of_by_its_name(webhook: Webhook, tmp_pat
     assert webhook.told() == [("new", "run:one")]
 
 
+def test_what_fails_after_the_sweeps_is_told_and_that_it_works_again(
+    service: Emulator, webhook: Webhook, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    environment = {"DEMETER_WEBHOOK_URL": webhook.url, "DEMETER_REPORTS": "inventory_by_status"}
+    broken = {**environment, "DEMETER_REPORTS_DIRECTORY": str(tmp_path / "file" / "reports")}
+    assert ran(service, tmp_path, **broken).exit_code == 2
+    service.clock.advance(hours=1)
+    mended = {**environment, "DEMETER_REPORTS_DIRECTORY": str(tmp_path / "reports")}
+    assert ran(service, tmp_path, **mended).exit_code == 0
+    assert webhook.told() == [("new", "rest"), ("over", "rest")]
+    assert "reports_directory" in webhook.bodies[0]["findings"][0]["details"][0]
+
+
+def test_a_lake_that_cannot_be_written_is_told_of_all_the_same(
+    service: Emulator, webhook: Webhook, tmp_path: Path
+) -> None:
+    (tmp_path / "lake").write_text("not a lake")
+    result = ran(service, tmp_path, DEMETER_WEBHOOK_URL=webhook.url)
+    assert result.exit_code == 2
+    assert "so what is told now may be told again: make it writable" in result.stderr
+    assert webhook.told() == [("new", f"run:{service.project_id}")]
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
