@@ -23,6 +23,7 @@ from etl.message import Message
 from etl.settings import Settings, is_loopback, require
 from etl.transport import routes
 
+TRY = "and try it with `demeter notify --test`"
 MOST_SECONDS = 10.0  # for an answer: a run does not wait long for whoever is told of it
 ADDRESS = re.compile(r"[!-~]+@[!-~]+")
 SENT = range(200, 300)
@@ -112,9 +113,11 @@ def _post(settings: Settings, message: Message) -> None:
             ) as response:
                 status = response.status_code
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
-        raise NotTold(f"the webhook was not told: {explained(error, url)}; {_next('webhook_url')}") from None
+        raise NotTold(
+            f"the webhook was not told: {explained(error, url)}; check webhook_url, {TRY}"
+        ) from None
     if status not in SENT:
-        raise NotTold(f"the webhook was not told: it answered {status}; {_next('webhook_url')}")
+        raise NotTold(f"the webhook was not told: it answered {status}; check webhook_url, {TRY}")
 
 
 def _mail(settings: Settings, message: Message) -> None:
@@ -126,11 +129,11 @@ def _mail(settings: Settings, message: Message) -> None:
             server.send_message(_letter(settings, message))
     except smtplib.SMTPResponseException as error:
         raise NotTold(
-            f"mail was not sent: the server answered {error.smtp_code}; {_next('mail_*')}"
+            f"mail was not sent: the server answered {error.smtp_code}; check mail_*, {TRY}"
         ) from None
     except (smtplib.SMTPException, OSError, ValueError) as error:
         reason = REASONS.get(type(error)) or getattr(error, "strerror", None) or type(error).__name__
-        raise NotTold(f"mail was not sent: {reason}; {_next('mail_*')}") from None
+        raise NotTold(f"mail was not sent: {reason}; check mail_*, {TRY}") from None
 
 
 def _server(settings: Settings) -> smtplib.SMTP:
@@ -162,7 +165,3 @@ def _letter(settings: Settings, message: Message) -> EmailMessage:
     letter["Auto-Submitted"] = "auto-generated"
     letter.set_content(message.text)
     return letter
-
-
-def _next(setting: str) -> str:
-    return f"check {setting}, and try it with `demeter notify --test`"

@@ -251,7 +251,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, name: str, built: bool) -> Fi
     question = text.splitlines()[0].removeprefix("-- ")
     severity = re.search(r"^-- Severity: (warn|fail)$", text, re.MULTILINE)
     if severity is None:
-        raise DemeterError(f"the check {name} has no severity")
+        raise DemeterError(f"the check {name} has no severity: write `-- Severity: fail` into its file")
     try:
         result = connection.execute(text)
         rows = result.fetchall()

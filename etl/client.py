@@ -101,7 +101,9 @@ class Client:
 
     def stop(self, why: str) -> None:
         """Let no request be sent any more, nor waited for: those that were asked for are Interrupted."""
-        self._over = Interrupted(f"{why} came before the listing ended: what came is kept")
+        self._over = Interrupted(
+            f"{why} came before the listing ended: what came is kept, and `demeter sweep --resume` goes on"
+        )
         self._stopped.set()
 
     def _read_once(self, url: str, read: Callable[[Answer], Read]) -> Read:

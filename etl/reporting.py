@@ -55,7 +55,9 @@ def report(
 
     chosen_format = format_of(format, output)
     if lang is not None and chosen_format not in publish.BOUND:
-        raise UsageError(f"--lang is for {' and '.join(publish.BOUND)}: {chosen_format} has none")
+        raise UsageError(
+            f"--lang is for {' and '.join(publish.BOUND)}; {chosen_format} has none: leave it out"
+        )
     if name is None and chosen_format not in publish.BOUND:
         if any(asked.values()):
             raise UsageError("no report is named: `demeter report` lists them")

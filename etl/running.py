@@ -204,7 +204,8 @@ def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:
     failed = [finding for finding in built.findings if finding.status == "fail"]
     if not failed:
         return None
-    return CheckFailed("; ".join(f"{finding.question} No: {finding.detail}" for finding in failed))
+    told = "; ".join(f"{finding.question} No: {finding.detail}" for finding in failed)
+    return CheckFailed(f"{told}; see `demeter check`")
 
 
 def _measured(settings: Settings) -> None:

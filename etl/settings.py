@@ -174,12 +174,12 @@ def check_key(key: str) -> None:
 def check_url(url: str, name: str, allow_http: bool) -> None:
     """Raise UsageError unless the URL can be sent requests with credentials in them."""
     if "@" in url:
-        raise UsageError(f"{name} may only hold a host and a path: no user and no password")
+        raise UsageError(f"{name} may only hold a host and a path: take user and password out")
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{name} {url!r} is not a URL: it looks like https://modelarts.REGION.example.com")
     if parts.query or parts.fragment:
-        raise UsageError(f"{name} may only hold a host and a path: no user, query or fragment")
+        raise UsageError(f"{name} may only hold a host and a path: take user, query and fragment out")
     if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname):
         raise UsageError(
             f"{name} {url!r} would send credentials unencrypted: use https, or set allow_http = true"
@@ -189,7 +189,9 @@ def check_url(url: str, name: str, allow_http: bool) -> None:
 def check_project(project_id: str) -> None:
     """Raise UsageError unless the id can stand in a URL and in a file name."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", project_id):
-        raise UsageError(f"project_id {project_id!r} is not an id: letters, digits, - and _ only")
+        raise UsageError(
+            f"project_id {project_id!r} is not an id: copy it again, it has letters, digits, - and _ only"
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -227,7 +229,7 @@ def _converted(value: Any, kind: type, name: str, source: str) -> Any:
             wanted = "0 or a number above it"
         if name == "memory":
             wanted = "a size like 1GB"
-        raise UsageError(f"{source} sets {name} to {shown} is not {wanted}") from None
+        raise UsageError(f"{source} sets {name} to {shown} is not {wanted}: mend it there") from None
     return converted
 
 

@@ -96,7 +96,9 @@ def with_secrets(values: Values, source: str) -> dict[str, Any]:
     for name in SECRETS:
         path = found.pop(f"{name}_file", None)
         if path is not None and not isinstance(path, str):
-            raise UsageError(f"{source} sets {name}_file to {path!r}, which is not the path of a file")
+            raise UsageError(
+                f"{source} sets {name}_file to {path!r}, which is not the path of a file: mend it there"
+            )
         if path:
             found[name] = _secret_in(path, f"{source}, {name}_file")
     return found

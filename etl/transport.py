@@ -51,7 +51,9 @@ def check_transport(settings: Settings) -> None:
             ssl.create_default_context(cafile=bundle)
         except OSError as error:
             reason = "no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
-            raise UsageError(f"ca_bundle {settings.ca_bundle} cannot be used: {reason}") from None
+            raise UsageError(
+                f"ca_bundle {settings.ca_bundle} cannot be used: {reason}; name a file of PEM certificates"
+            ) from None
 
 
 class _Session(requests.Session):
@@ -93,7 +95,9 @@ class Transport:
                 body = self._body(response)
                 return Received(response.status_code, body, response.headers, _date(response))
         except (requests.exceptions.InvalidHeader, UnicodeError):
-            raise UsageError("the credentials or a URL have characters that cannot be sent") from None
+            raise UsageError(
+                "the credentials or a URL have characters that cannot be sent: copy them again"
+            ) from None
         except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
             raise explained(error, url) from None
 
