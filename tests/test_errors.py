@@ -14,9 +14,9 @@ from etl.errors import DemeterError
 
 # What a reader is told to do; a hint or a command in code type will do as well.
 MOVES = re.compile(
-    r"`[a-z./]+ [a-z]|usage: |did you mean|queries (only )?read|it is one of|it looks like|it takes|there are|"
-    r"\b(add|ask|check|choose|copy|give|grant|have it|install|keep|leave|let|lists?|look|lower|make|mend|"
-    r"mends|mending|name|put|raise|renew|restore|run|save|see|set|shows|take|try|unset|upgrade|use|wait|write)\b",
+    r"`[a-z./]+ [a-z]|usage: |did you mean|queries (only )?read|it is one of|it looks like|it takes|"
+    r"there are|\b(add|ask|check|choose|copy|give|grant|have it|install|keep|leave|let|lists?|look|lower|make|"
+    r"mend|mends|mending|name|put|raise|renew|restore|run|save|see|set|shows|take|try|unset|upgrade|use|wait|write)\b",
     re.IGNORECASE,
 )
 # The next move is in what is put into these.
