@@ -18,7 +18,8 @@ from etl.cli import main
 from etl.dictionary import CHANGE, COMMON, OBSERVED_DATE, TABLES, Column, maps, unit
 from etl.emulator import Faults
 from etl.reports import reports
-from etl.settings import SECRETS, Settings
+from etl.settings import Settings
+from etl.sources import SECRETS
 
 PAGE = Path(__file__).with_name("reference.md")
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}

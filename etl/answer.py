@@ -57,14 +57,16 @@ def raise_for(answer: Answer, host: str) -> None:
     if status == 403:
         raise Refused(f"the service forbids this (403){said}: the user needs modelarts:notebook:list")
     if status == 400:
-        raise BadRequest(f"the service did not accept the request (400){said}")
+        raise BadRequest(
+            f"the service did not accept the request (400){said}: check the options, and project_id"
+        )
     if status == 404:
         raise UsageError(f"there is no such listing (404){said}: check the endpoint and project_id")
     if status == 407:
         raise UsageError("the proxy wants a user and password (407): put them in the URL of DEMETER_PROXY")
     if status < 400:
         raise UsageError(f"the endpoint redirects to nowhere ({status}): check DEMETER_ENDPOINT")
-    raise UsageError(f"the service did not accept the request ({status}){said}")
+    raise UsageError(f"the service did not accept the request ({status}){said}: check endpoint and proxy")
 
 
 def refuses(answer: Answer) -> bool:

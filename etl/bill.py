@@ -77,7 +77,9 @@ def read(
         except ValueError as error:
             problems.append(f"line {number} {error}")
     if problems or not lines:
-        raise UsageError(f"the bill {path} needs mending: {_told(problems) or 'it has no lines'}")
+        raise UsageError(
+            f"the bill {path} needs mending: {_told(problems) or 'it has no lines, so write them'}"
+        )
     return _table(lines)
 
 
@@ -96,7 +98,9 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             if any(cells):
                 yield reader.line_num, cells
     except csv.Error as error:
-        raise UsageError(f"the bill {path} is not CSV from line {reader.line_num} on: {error}") from None
+        raise UsageError(
+            f"the bill {path} is not CSV from line {reader.line_num} on ({error}): mend it"
+        ) from None
 
 
 def _position(field: str, header: Sequence[str], given: str | None) -> int | None:

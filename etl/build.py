@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -89,17 +90,19 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
             return Built({}, check_data(lake), (), len(now))
         store = marts.Store(lake, known)
         parts = _parts(chosen, files)
+        step = _counted(progress, len(parts) * (len(DAILY) + 2))
         findings = []
         for number, part in enumerate(parts):
             with stage("work_out"):
                 if len(parts) > 1:
                     _sight(connection, lake, files, part, reach)
-                _work_out(connection, part, days.zone(settings.tz))
+                _work_out(connection, part, days.zone(settings.tz), step)
             with stage("publish"):
                 store.put(connection, [*(day for day, *_ in part), *(gone if number == 0 else ())])
+            step()
             with stage("check"):
                 findings.append(check_built(connection, (*PARTITIONED, *DERIVED), len(part) == len(now)))
-            progress(number + 1, len(parts))
+            step()
         with stage("publish"):
             for name in SUMMED_UP:
                 run_step(connection, name)
@@ -114,6 +117,12 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
     with lake.writing(), stage("views"):
         views.refresh(lake)
     return Built(store.rows, worst(findings), tuple(day for day, *_ in chosen), len(now))
+
+
+def _counted(progress: Progress, total: int) -> Callable[[], None]:
+    """What is called after each of so many steps, to tell of the progress."""
+    numbers = itertools.count(1)
+    return lambda: progress(next(numbers), total)
 
 
 def _connection(settings: Settings, lake: Lake) -> duckdb.DuckDBPyConnection:
@@ -273,8 +282,10 @@ def _spanned(connection: duckdb.DuckDBPyConnection) -> set[date]:
     return {day for (day,) in found}
 
 
-def _work_out(connection: duckdb.DuckDBPyConnection, chosen: Sequence[Day], zone: ZoneInfo) -> None:
-    """Work out the marts of the chosen days."""
+def _work_out(
+    connection: duckdb.DuckDBPyConnection, chosen: Sequence[Day], zone: ZoneInfo, step: Callable[[], None]
+) -> None:
+    """Work out the marts of the chosen days, step by step."""
     dates = [day for day, *_ in chosen]
     _keep(connection, "chosen", pa.table({marts.DAY: pa.array(dates, pa.date32())}))
     connection.execute(
@@ -287,6 +298,7 @@ def _work_out(connection: duckdb.DuckDBPyConnection, chosen: Sequence[Day], zone
             _renew(connection, name, other)
         else:
             run_step(connection, name)
+        step()
     for name in PARTITIONED:
         connection.execute(f"delete from {name} where usage_date not in (from chosen)")
     for name in DERIVED:

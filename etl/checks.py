@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -14,12 +14,14 @@ import duckdb
 
 from etl import damage, marts, sqlfiles, sweep, views
 from etl.client import Client
-from etl.errors import DemeterError, Refused
+from etl.errors import DemeterError, Refused, UsageError
 from etl.lake import Lake
 from etl.page import Page, read_page
+from etl.projects import Project
 from etl.settings import Settings
 
 KIND = "checks"
+SUFFICE = "Do the settings suffice for a sweep?"
 LEAST_FREE_BYTES, LEAST_FREE_SHARE = 1_000_000_000, 0.1
 MOST_SKEW = timedelta(minutes=1)
 MANY_INTERVALS = 4
@@ -38,21 +40,64 @@ from complete group by project_id order by project_id
 
 @dataclass(frozen=True)
 class Finding:
-    """How a check came out: ok, warn or fail; `detail` is for people, with an example."""
+    """How a check came out: ok, warn or fail; `detail` is for people, with an example. It is of one project
+    where it names it."""
 
     name: str
     status: str
     question: str
     detail: str = ""
+    project: str = ""
+
+    def row(self, with_project: bool = False) -> dict[str, str]:
+        """What a table shows of it."""
+        shown = {"name": self.name, "status": self.status, "question": self.question, "detail": self.detail}
+        return {"project": self.project, **shown} if with_project else shown
+
+    @property
+    def subject(self) -> str:
+        """What was checked, in a few words."""
+        return f"{self.name} of {self.project}" if self.project else self.name
 
 
-def check_all(settings: Settings, lake: Lake) -> Iterator[Finding]:
-    """Check the settings, what the service says to them, the machine, the lake, and the data in it."""
-    yield _tried("settings", "Do the settings suffice for a sweep?", lambda: sweep.check(settings))
+def check_all(settings: Settings, lake: Lake, projects: Sequence[Project] = ()) -> Iterator[Finding]:
+    """Check the settings of each project, what the service says to them, the machine, and the lake.
+
+    Without projects, `settings` are those of the only one.
+    """
+    if not projects:
+        yield from _of_service(settings)
+    for project in projects:
+        yield from _of_project(project)
+    yield _space(lake)
+    yield from _of_lake(settings, lake)
+
+
+def check_service(settings: Settings, lake: Lake) -> Iterator[Finding]:
+    """Check all that a first sweep needs."""
+    yield from _of_service(settings)
+    yield _space(lake)
+
+
+def _of_project(project: Project) -> Iterator[Finding]:
+    """The checks of one project of several, which say whose they are."""
+    try:
+        found = list(_of_service(project.settings()))
+    except UsageError as error:
+        found = [Finding("settings", "fail", SUFFICE, str(error))]
+    yield from (replace(finding, project=project.name) for finding in found)
+
+
+def _of_service(settings: Settings) -> Iterator[Finding]:
+    """The checks of the settings, and of what the service says to them."""
+    yield _tried("settings", SUFFICE, lambda: sweep.check(settings))
     pages: list[Page] = []
     yield _tried("source", "Does the service answer?", lambda: _ask(settings, pages))
     yield from (_clock(page, datetime.now(UTC)) for page in pages)
-    yield _space(lake)
+
+
+def _of_lake(settings: Settings, lake: Lake) -> Iterator[Finding]:
+    """The checks of the lake, and of the data in it if it can be read."""
     found = _tried("lake", "Is there a lake that can be read?", lambda: _open(lake))
     yield found
     if found.status == "ok":
@@ -206,7 +251,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, name: str, built: bool) -> Fi
     question = text.splitlines()[0].removeprefix("-- ")
     severity = re.search(r"^-- Severity: (warn|fail)$", text, re.MULTILINE)
     if severity is None:
-        raise DemeterError(f"the check {name} has no severity")
+        raise DemeterError(f"the check {name} has no severity: write `-- Severity: fail` into its file")
     try:
         result = connection.execute(text)
         rows = result.fetchall()

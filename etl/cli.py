@@ -13,15 +13,19 @@ from typing import Any, TextIO
 import click
 
 from etl import __version__
-from etl.errors import CheckFailed, DemeterError, UsageError
+from etl.beginning import init
+from etl.completing import completion, table_names
+from etl.errors import DemeterError, UsageError
 from etl.explore import explore
+from etl.keeping import check, forget, lake_of, maintain, replay
+from etl.notifying import notify
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
 from etl.reporting import report
 from etl.running import build, run, sweep
 from etl.settings import settings_of
 from etl.showcase import demo, emulate
 from etl.stages import note, stage
-from etl.terminal import log_to_stderr, progress_bar
+from etl.terminal import log_to_stderr, show_progress
 
 LOG = logging.getLogger("demeter")
 
@@ -77,7 +81,7 @@ def _damage_named(ctx: click.Context) -> Iterator[None]:
 
         lake = None
         with suppress(DemeterError):
-            lake = _lake(ctx.obj)
+            lake = lake_of(ctx.obj)
         with damage.named(lake.path) if lake else nullcontext():
             raise
 
@@ -91,13 +95,19 @@ def _damage_named(ctx: click.Context) -> Iterator[None]:
     help="Settings file; demeter.toml of this directory unless given.",
 )
 @click.option("--lake", help="Directory of the lake (DEMETER_LAKE).")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress, not even on a terminal.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more, and show where an error came from.")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="How to write the log."
 )
 @click.pass_context
 def main(
-    ctx: click.Context, settings_file: Path | None, lake: str | None, verbose: bool, log_format: str
+    ctx: click.Context,
+    settings_file: Path | None,
+    lake: str | None,
+    quiet: bool,
+    verbose: bool,
+    log_format: str,
 ) -> None:
     """Who used which ModelArts notebook instances, for how long, and at what cost?
 
@@ -107,6 +117,7 @@ def main(
     demeter report      answers from the lake
     """
     ctx.obj = {"file": settings_file, "lake": lake}
+    show_progress(not quiet)
     ctx.with_resource(_WithoutPandas())
     log_to_stderr(verbose, log_format)
     command = str(ctx.invoked_subcommand)
@@ -117,88 +128,15 @@ def main(
         ctx.with_resource(private())
 
 
+main.add_command(init)
 main.add_command(sweep)
 main.add_command(build)
 main.add_command(run)
-
-
-@main.command()
-@click.option("--project-id", help="Project to replay; all of the lake unless set (DEMETER_PROJECT_ID).")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leave out sweeps before this UTC day.")
-@click.option("--dry-run", is_flag=True, help="Tell what would change, and write nothing.")
-@click.pass_obj
-def replay(given: dict[str, Any], /, project_id: str | None, since: datetime | None, dry_run: bool) -> None:
-    """Flatten the raw pages that are kept again, and replace the rows that those sweeps wrote.
-
-    It is for after an upgrade: what was in quarantine and can now be read comes home. Nothing is
-    asked of the service.
-
-    \b
-    demeter replay --dry-run
-    """
-    from etl.replay import lines
-    from etl.replay import replay as run
-
-    settings = settings_of(given, project_id=project_id)
-    with progress_bar("replaying") as progress:
-        found = run(
-            settings, _lake(given), since=since.date() if since else None, dry_run=dry_run, progress=progress
-        )
-    click.echo("\n".join(line for done in found for line in lines(done, dry_run)))
-
-
-@main.command()
-@click.argument("user")
-@click.pass_obj
-def forget(given: dict[str, Any], /, user: str) -> None:
-    """Erase USER, an id or a name, from the whole lake, and from the past of its tables.
-
-    A pseudonym that leads nowhere takes their place, so that totals stay. It cannot be undone. A run
-    that was killed is to be run again.
-    """
-    from etl.forget import forget as run
-
-    person = run(settings_of(given), _lake(given), user)
-    click.echo(f"the user is forgotten; what was theirs is now of {person.token}")
-
-
-@main.command()
-@AS_FORMAT
-@TO_FILE
-@click.pass_obj
-def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> None:
-    """Check settings, credentials, the service, the lake and the data in it.
-
-    Exit status 4 says that a check failed; warnings do not.
-    """
-    from etl.checks import check_all
-    from etl.lake import Lake
-
-    settings = settings_of(given)
-    findings = list(check_all(settings, Lake(settings.lake)))
-    show_rows([vars(finding) for finding in findings], format, output)
-    failed = [finding.name for finding in findings if finding.status == "fail"]
-    if failed:
-        raise CheckFailed(f"failed: {', '.join(failed)}; look at the detail of each")
-
-
-@main.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
-@click.pass_obj
-def maintain(given: dict[str, Any], /, dry_run: bool) -> None:
-    """Merge small files, expire raw pages, and remove what no reader needs any more.
-
-    It may run beside sweeps, builds and readers. Rows are never removed, but those of killed sweeps.
-
-    \b
-    demeter maintain --dry-run
-    demeter maintain
-    """
-    from etl import upkeep
-
-    with progress_bar("maintaining") as progress:
-        chores = upkeep.maintain(settings_of(given), _lake(given), dry_run=dry_run, progress=progress)
-    click.echo("\n".join(chore.line(dry_run) for chore in chores))
+main.add_command(notify)
+main.add_command(replay)
+main.add_command(forget)
+main.add_command(check)
+main.add_command(maintain)
 
 
 @main.command()
@@ -215,13 +153,13 @@ def explain(
     """Show how the running time and the cost of an instance on a day came about, sighting by sighting.
 
     \b
-    demeter explain DE-a970f5d4-7b26-11eb-91ca-0255ac10003b --day 2026-10-13
+    demeter explain DE-e1713090-b81d-11f1-804a-0255ac100007 --day 2026-10-14
     """
     import json
 
     from etl import explain as explanation
 
-    found = explanation.explain(_lake(given), instance_id, day.date(), project_id)
+    found = explanation.explain(lake_of(given), instance_id, day.date(), project_id)
     if format == "json":
         click.echo(json.dumps(found, default=str, ensure_ascii=False, indent=2))
     else:
@@ -250,7 +188,7 @@ def export(given: dict[str, Any], /, what: str, **which: Any) -> None:
     """
     from etl import focus
 
-    found = focus.export(_lake(given), settings_of(given), **which)
+    found = focus.export(lake_of(given), settings_of(given), **which)
     click.echo("\n".join(map(str, found.paths)))
     click.echo("\n".join(focus.remarks(which["month"], found.content)), err=True)
 
@@ -275,7 +213,7 @@ def reconcile(given: dict[str, Any], /, format: str | None, output: Path | None,
     from etl import reconcile as reconciliation
     from etl import render
 
-    found = reconciliation.reconcile(_lake(given), **told)
+    found = reconciliation.reconcile(lake_of(given), **told)
     render.write(found, format_of(format, output), output)
     totals = render.render(reconciliation.totals(found), "table")
     click.echo(b"".join(totals), nl=False, err=True)
@@ -307,7 +245,7 @@ def sql(
     demeter sql "select status, count(*) from instances group by status"
     demeter sql -f weekly.sql -o weekly.parquet
     """
-    lake = _lake(given)
+    lake = lake_of(given)
     text = _query(query, file)
     if text is None:
         from etl import prompt
@@ -321,13 +259,17 @@ def sql(
 
 
 @main.command()
-@click.argument("table", required=False)
+@click.argument("table", required=False, shell_complete=table_names)
 @AS_FORMAT
 @TO_FILE
 def schema(table: str | None, format: str | None, output: Path | None) -> None:
     """Tell what the tables and views hold: type, unit, meaning and field in the API.
 
     Without TABLE, list the tables and what a row of each is.
+
+    \b
+    demeter schema
+    demeter schema instances
     """
     from etl import schema as dictionary
 
@@ -342,12 +284,7 @@ def schema(table: str | None, format: str | None, output: Path | None) -> None:
 main.add_command(explore)
 main.add_command(demo)
 main.add_command(emulate)
-
-
-def _lake(given: dict[str, Any]) -> Any:
-    from etl.lake import Lake
-
-    return Lake(settings_of(given).lake)
+main.add_command(completion)
 
 
 def _query(query: str | None, file: TextIO | None) -> str | None:

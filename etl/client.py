@@ -21,8 +21,9 @@ from etl.errors import DemeterError, Refused, ServiceUnavailable, UsageError
 from etl.failures import Unreached
 from etl.page import BadPage
 from etl.redaction import MASK, redact
-from etl.settings import SECRETS, Settings
+from etl.settings import Settings
 from etl.signing import Signature
+from etl.sources import SECRETS
 from etl.stages import timed
 from etl.tokens import Issued, Tokens, lifetime_seconds
 from etl.transport import Received, TooLarge, Transport
@@ -100,7 +101,9 @@ class Client:
 
     def stop(self, why: str) -> None:
         """Let no request be sent any more, nor waited for: those that were asked for are Interrupted."""
-        self._over = Interrupted(f"{why} came before the listing ended: what came is kept")
+        self._over = Interrupted(
+            f"{why} came before the listing ended: what came is kept, and `demeter sweep --resume` goes on"
+        )
         self._stopped.set()
 
     def _read_once(self, url: str, read: Callable[[Answer], Read]) -> Read:

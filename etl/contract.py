@@ -71,7 +71,10 @@ def failure(settings: Settings, found: Sequence[Breach], counts: Mapping[str, in
     """What the sweep fails with: any breach of a strict contract, or too much in quarantine."""
     if settings.contract == "strict" and found:
         listed = "; ".join(breach.line for breach in found)
-        return CheckFailed(f"the sweep is kept, but it has what its reference does not have: {listed}")
+        return CheckFailed(
+            f"the sweep is kept, but it has what its reference does not have: {listed}; look at that, or "
+            "set contract to warn"
+        )
     unusable, seen = counts["quarantined_count"], counts["instance_count"]
     limit = _limit(settings, seen)
     if not limit or unusable <= limit[1]:

@@ -69,7 +69,10 @@ def _certificate(error: ssl.SSLCertVerificationError, host: str) -> str:
     """Why a certificate is not trusted, and what to do."""
     shown = f"{datetime.now(UTC):%Y-%m-%d %H:%M}Z"
     if error.verify_code == OVER:
-        return f"the certificate of {host} has expired, if this machine's clock is right: it shows {shown}"
+        return (
+            f"the certificate of {host} has expired, if this machine's clock is right: it shows {shown}; "
+            "check that, or have it renewed"
+        )
     if error.verify_code == NOT_YET:
         return f"the certificate of {host} is not valid yet: set this machine's clock, which shows {shown}"
     if error.verify_code in WRONG_NAMES:

@@ -98,7 +98,10 @@ class Lake:
                     self._create_table(each)
             replace_text(self.path / MARKER, json.dumps({"version": VERSION}) + "\n")
         except OSError as error:
-            raise UsageError(f"the lake {self.path} cannot be written: {error.strerror or error}") from None
+            raise UsageError(
+                f"the lake {self.path} cannot be written: {error.strerror or error}; mend that, or "
+                "give another one with DEMETER_LAKE"
+            ) from None
 
     def check(self) -> None:
         """Raise UsageError unless this is a lake that this version can read."""

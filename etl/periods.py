@@ -83,7 +83,9 @@ def period(
         first = _day(since) if since else max(end - usual, built["start"])
         chosen = Period(first, end if until or first < end else built["last"] + DAY)
     if chosen.first >= chosen.end:
-        raise UsageError(f"no day is from {chosen.first} until before {chosen.end}: --to ends the period")
+        raise UsageError(
+            f"no day is from {chosen.first} until before {chosen.end}: give a later --to, it ends the period"
+        )
     return _metered(chosen, built)
 
 
@@ -129,7 +131,8 @@ def built_by(answer: pa.Table) -> Built:
 def _metered(chosen: Period, built: Built) -> Period:
     if chosen.end <= built["first"] or chosen.first > built["last"]:
         raise UsageError(
-            f"nothing was metered in {chosen}: this lake is built from {built['first']} to {built['last']}"
+            f"nothing was metered in {chosen}: this lake is built from {built['first']} to {built['last']}, "
+            "so ask for days of those"
         )
     return chosen
 

@@ -111,7 +111,9 @@ class Prompt:
         if name not in COMMANDS:
             raise UsageError(f"there is no command {name}: .help lists them")
         if len(arguments) != (1 if wanted else 0):
-            raise UsageError(f"usage: {name} {wanted}" if wanted else f"{name} takes nothing after it")
+            raise UsageError(
+                f"usage: {name} {wanted}" if wanted else f"{name} takes nothing after it: give it alone"
+            )
         getattr(self, f"_{name[1:]}")(*arguments)
 
     def _tables(self) -> None:

@@ -70,7 +70,13 @@ class Chosen:
         """Write them over their usual period, and yield the paths."""
         if not self.names:
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            said = error.strerror or error
+            raise UsageError(
+                f"reports_directory {self.directory} cannot be made: {said}; name another one"
+            ) from None
         if self.format not in BOUND:
             yield from self._write_each(lake)
             return

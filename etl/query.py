@@ -110,8 +110,10 @@ def _explained(error: Exception) -> DemeterError:
     if isinstance(error, duckdb.IOException):
         return DemeterError(f"the lake cannot be read: {_one_line(error)}; run it again")
     if isinstance(error, duckdb.OutOfMemoryException):
-        return UsageError(f"the query needs too much memory: {_one_line(error)}")
-    return UsageError(f"the query fails: {_one_line(error)}")
+        return UsageError(
+            f"the query needs too much memory: {_one_line(error)}; ask for fewer columns or days"
+        )
+    return UsageError(f"the query fails: {_one_line(error)}; mend it, `demeter schema` has the columns")
 
 
 def split(text: str) -> list[str]:
@@ -142,9 +144,11 @@ def _statements(query: str) -> list[duckdb.Statement]:
     try:
         return list(duckdb.extract_statements(query))
     except duckdb.Error as error:
-        raise UsageError(f"this is not SQL: {_one_line(error)}") from None
+        raise UsageError(f"this is not SQL: {_one_line(error)}; mend it there") from None
     except TypeError:
-        raise UsageError("this is not SQL: it holds characters that are not Unicode text") from None
+        raise UsageError(
+            "this is not SQL: it holds characters that are not Unicode text, so write it anew"
+        ) from None
 
 
 def _check_tree(query: str) -> None:

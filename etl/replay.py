@@ -61,7 +61,7 @@ def _projects(settings: Settings, lake: Lake) -> list[str]:
     if settings.project_id:
         found = [each for each in found if each == settings.project_id]
     if not found:
-        raise UsageError(f"{lake.path / 'raw'} has no raw pages of the project: there is nothing to replay")
+        raise UsageError(f"{lake.path / 'raw'} has no raw pages of the project: check project_id")
     return found
 
 

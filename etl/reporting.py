@@ -7,14 +7,20 @@ from typing import Any
 
 import click
 
+from etl.completing import dimensions, report_names
 from etl.errors import UsageError
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
 from etl.settings import settings_of
 
 
 @click.command()
-@click.argument("name", required=False)
-@click.option("--by", metavar="DIMENSION", help="What to break usage, inventory or failures down by.")
+@click.argument("name", required=False, shell_complete=report_names)
+@click.option(
+    "--by",
+    metavar="DIMENSION",
+    shell_complete=dimensions,
+    help="What to break usage, inventory or failures down by.",
+)
 @click.option("--from", "since", metavar="DAY", help="First day of the period, or a month: 2026-10.")
 @click.option("--to", "until", metavar="DAY", help="Day before which the period ends, or a month.")
 @click.option("--last", metavar="DAYS", help="How many of the last complete days, instead: '7 days'.")
@@ -42,19 +48,18 @@ def report(
     two places, and a single long row on its side; the other formats have them exactly.
 
     \b
-    demeter report summary
-    demeter report usage --by user --from 2026-10
     demeter report top_spenders --last "7 days"
-    demeter report usage --by day --from 2026-10-01 --to 2026-10-08 -o week.csv
     demeter report budget --budget 50000
-    demeter report running_without_auto_stop
+    demeter report usage --by user --from 2026-10 -o october.csv
     demeter report --from 2026-10 -o october.html
     """
     from etl import publish, reports
 
     chosen_format = format_of(format, output)
     if lang is not None and chosen_format not in publish.BOUND:
-        raise UsageError(f"--lang is for {' and '.join(publish.BOUND)}: {chosen_format} has none")
+        raise UsageError(
+            f"--lang is for {' and '.join(publish.BOUND)}; {chosen_format} has none: leave it out"
+        )
     if name is None and chosen_format not in publish.BOUND:
         if any(asked.values()):
             raise UsageError("no report is named: `demeter report` lists them")

@@ -182,7 +182,11 @@ def _refuse_others(chosen: Report, asked: Asked) -> None:
     }
     for option, value in given.items():
         if value is not None and option not in chosen.options:
-            takes = f"it takes {', '.join(chosen.options)}" if chosen.options else "it is about now"
+            takes = (
+                f"it takes {', '.join(chosen.options)}"
+                if chosen.options
+                else "it is about now, so leave it out"
+            )
             raise UsageError(f"the report {chosen.name} takes no {option}: {takes}")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,9 @@ from etl.stages import stage
 from etl.terminal import progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etl.projects import Outcome, Project
     from etl.scope import Scope
     from etl.settings import Settings
 
@@ -56,21 +61,22 @@ def sweep(
     came is kept all the same, and marked.
 
     \b
-    export DEMETER_ENDPOINT=https://modelarts.REGION.myhuaweicloud.com
-    export DEMETER_PROJECT_ID=... DEMETER_TOKEN=...
     demeter sweep
+    demeter sweep --resume
+    demeter sweep --status RUNNING --status STARTING
     """
-    from etl import telemetry
+    from etl import projects, telemetry
     from etl.scope import Scope
 
-    settings = settings_of(
-        given,
-        endpoint=endpoint,
-        project_id=project_id,
-        limit=limit,
-        concurrency=concurrency,
-        contract=contract,
-    )
+    options = {
+        "lake": given["lake"],
+        "endpoint": endpoint,
+        "project_id": project_id,
+        "limit": limit,
+        "concurrency": concurrency,
+        "contract": contract,
+    }
+    settings = projects.one_of(given["file"], options)
     with telemetry.told(settings.lake):
         error = _swept(settings, Scope(**parts), resume=resume)
         _measured(settings)
@@ -105,35 +111,64 @@ def build(given: dict[str, Any], /, tz: str | None, full: bool) -> None:
 def run(given: dict[str, Any], /) -> None:
     """Sweep, build, and write the reports that the settings name: what a scheduler calls.
 
-    A listing that is not complete is built from all the same, and told by the exit status at the end.
+    Where the settings file has tables of projects, each is swept, whatever becomes of the others. A listing
+    that is not complete is built from all the same, and told by the exit status at the end.
 
     \b
+    demeter run
     DEMETER_REPORTS=summary,usage_by_user demeter run
     DEMETER_REPORTS=all DEMETER_REPORTS_FORMAT=html demeter run
     """
-    from etl import publish, telemetry
+    from etl import notify, projects, publish, telemetry
     from etl.lake import Lake
     from etl.marts import NothingMetered
-    from etl.scope import Scope
 
     settings = settings_of(given)
+    found = projects.projects_of(given["file"], {"lake": given["lake"]})
     chosen = publish.Chosen.of(settings)
-    with telemetry.told(settings.lake):
-        errors = [_swept(settings, Scope())]
+    notify.check(settings)
+    _pause(settings.jitter_seconds)
+    with telemetry.told(settings.lake), notify.watched(settings) as watch:
+        watch.outcomes = _all_swept(found)
+        errors = [projects.error_of(watch.outcomes)]
+        if errors[0] and not any(outcome.came for outcome in watch.outcomes):
+            raise errors[0]
+        watch.is_past_sweeps = True
         try:
             errors.append(_built(settings))
         except NothingMetered as nothing:
-            errors.append(nothing)
+            # Where a sweep failed, that is why.
+            errors.append(errors[0] or nothing)
         with stage("reports"):
             for path in chosen.write(Lake(settings.lake)):
                 click.echo(f"wrote {path}")
         _measured(settings)
-        for error in filter(None, errors):
+        if error := projects.worst_of(errors):
             raise error
 
 
-def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> DemeterError | None:
-    """Sweep, and say how that ended; what is wrong with the listing is returned."""
+def _pause(longest_seconds: float) -> None:
+    """Wait for a time drawn at random; a signal ends the wait, and the process, at once."""
+    if longest_seconds:
+        seconds = random.uniform(0, longest_seconds)  # noqa: S311 -- spreads runs, and keeps no secret
+        LOG.info("the run begins in %.0f s (jitter_seconds)", seconds)
+        time.sleep(seconds)
+
+
+def _all_swept(found: Sequence[Project]) -> list[Outcome]:
+    """Sweep each project, and say how that ended; a defect where there is only one goes its own way."""
+    from etl import projects
+    from etl.scope import Scope
+
+    def sweep(project: Project) -> DemeterError | None:
+        return _swept(project.settings(), Scope(), name=project.name)
+
+    return projects.each(found, sweep) if found[0].name else [projects.attempt(found[0], sweep)]
+
+
+def _swept(settings: Settings, scope: Scope, *, resume: bool = False, name: str = "") -> DemeterError | None:
+    """Sweep, and say how that ended, of which project if it has a name; what is wrong with the listing is
+    returned."""
     from etl import contract, sweep
     from etl.client import Client
     from etl.lake import private
@@ -142,10 +177,11 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> Demeter
     sweep.check(settings)
     client = Client(settings)
     with heeded(client.stop):
-        with private(), progress_bar("listing") as progress:
+        with private(), progress_bar(f"listing {name}".rstrip(), "instances") as progress:
             found = sweep.sweep(settings, scope, resume=resume, progress=progress, client=client)
         counts = ", ".join(f"{count} {name.removesuffix('_count')}" for name, count in found.counts.items())
-        click.echo(f"sweep {found.sweep_id} is {found.verdict}: {counts}")
+        whose = f"{name}: " if name else ""
+        click.echo(f"{whose}sweep {found.sweep_id} is {found.verdict}: {counts}")
     for line in contract.told(settings, found.breaches):
         LOG.warning("%s", visible(line))
     if found.error:
@@ -160,7 +196,7 @@ def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:
     from etl.build import build as run
     from etl.lake import Lake, private
 
-    with private(), progress_bar("building") as progress:
+    with private(), progress_bar("building", "steps") as progress:
         built = run(settings, Lake(settings.lake), full=full, progress=progress)
     rows = ", ".join(f"{count} rows of {name}" for name, count in built.rows.items())
     which = f"{len(built.days)} of {built.day_count} days"
@@ -168,7 +204,8 @@ def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:
     failed = [finding for finding in built.findings if finding.status == "fail"]
     if not failed:
         return None
-    return CheckFailed("; ".join(f"{finding.question} No: {finding.detail}" for finding in failed))
+    told = "; ".join(f"{finding.question} No: {finding.detail}" for finding in failed)
+    return CheckFailed(f"{told}; see `demeter check`")
 
 
 def _measured(settings: Settings) -> None:

@@ -6,22 +6,28 @@ import ipaddress
 import math
 import os
 import re
-import stat
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from etl import sources
 from etl.errors import UsageError
+from etl.sources import DEFAULT_FILE, SECRETS, Values
 
-SECRETS = ("token", "password", "sk", "security_token", "pseudonym_key")
 SHORTEST_KEY = 16
 CONTRACTS = ("evolve", "warn", "strict")
-FROM_ZERO = ("max_sweep_age_minutes", "wait_seconds")
+CHOICES = {
+    "contract": CONTRACTS,
+    "mail_security": ("starttls", "tls", "none"),
+    "budget_period": ("month", "week", "day"),
+}
+FROM_ZERO = (
+    *("max_sweep_age_minutes", "wait_seconds", "quarantine_rows", "jitter_seconds"),
+    *("budget", "notify_forgotten", "notify_again_hours"),
+)
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)? *[KMGT]i?B")
-DEFAULT_FILE = Path("demeter.toml")
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,19 @@ class Settings:
     reports_format: str = "csv"
     reports_lang: str = "en"
     metrics_file: str = ""
+    jitter_seconds: float = 0.0
+    notify_forgotten: int = 0
+    forgotten_hours: float = 24.0
+    budget: float = 0.0
+    budget_period: str = "month"
+    notify_again_hours: float = 24.0
+    notify_template: str = ""
+    mail_server: str = ""
+    mail_port: int = 587
+    mail_security: str = "starttls"
+    mail_user: str = ""
+    mail_from: str = ""
+    mail_to: str = ""
     raw_days: float = 14.0
     vacuum_hours: int = 168
     contract: str = "evolve"
@@ -77,6 +96,8 @@ class Settings:
     sk: str = ""
     security_token: str = ""
     pseudonym_key: str = ""
+    webhook_url: str = ""
+    mail_password: str = ""
 
     def __repr__(self) -> str:
         # The URL of a proxy may hold a password, and the arguments of a command anything.
@@ -89,20 +110,41 @@ class Settings:
         return f"Settings({shown})"
 
 
+NAMES = tuple(field.name for field in fields(Settings))
+
+
 def load(
     options: Mapping[str, Any],
     environment: Mapping[str, str] = os.environ,
     file: Path | None = None,
 ) -> Settings:
     """The settings of a run; UsageError names what is malformed and where it was said."""
+    said = sources.read(file)
+    return settled([*common(said, environment), ("the command line", options)])
+
+
+def common(said: sources.Said, environment: Mapping[str, str]) -> list[tuple[str, Values]]:
+    """What a file and the environment say of all projects, the later the stronger; with who said it."""
+    path = str(said.path)
+    return [
+        (path, sources.with_secrets(said.common, path)),
+        ("the environment", sources.of_environment(environment, NAMES)),
+    ]
+
+
+def settled(said: Iterable[tuple[str, Values]]) -> Settings:
+    """The settings as several sources say them, the last one wins; None says nothing."""
     settings = Settings()
-    for source, values in _sources(options, environment, file):
-        known = {field.name: field for field in fields(Settings)}
+    for source, values in said:
         for name, value in values.items():
-            if name not in known:
-                raise UsageError(f"{source} has an unknown setting {name!r}: see `demeter sweep --help`")
-            kind = type(getattr(Settings, name))
-            settings = replace(settings, **{name: _converted(value, kind, name, source)})
+            if name not in NAMES:
+                raise UsageError(
+                    f"{source} has an unknown setting {name!r}: docs/reference.md lists them, and so does "
+                    "the file that `demeter init` writes"
+                )
+            if value is not None:
+                kind = type(getattr(Settings, name))
+                settings = replace(settings, **{name: _converted(value, kind, name, source)})
     return settings
 
 
@@ -117,7 +159,7 @@ def require(settings: Settings, *names: str) -> None:
         if not getattr(settings, name):
             raise UsageError(
                 f"no {name} is set: set DEMETER_{name.upper()}"
-                + ("" if name in SECRETS else f" or `{name}` in {DEFAULT_FILE}")
+                + f" or `{name}{'_file' if name in SECRETS else ''}` in {DEFAULT_FILE}"
             )
 
 
@@ -132,12 +174,12 @@ def check_key(key: str) -> None:
 def check_url(url: str, name: str, allow_http: bool) -> None:
     """Raise UsageError unless the URL can be sent requests with credentials in them."""
     if "@" in url:
-        raise UsageError(f"{name} may only hold a host and a path: no user and no password")
+        raise UsageError(f"{name} may only hold a host and a path: take user and password out")
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{name} {url!r} is not a URL: it looks like https://modelarts.REGION.example.com")
     if parts.query or parts.fragment:
-        raise UsageError(f"{name} may only hold a host and a path: no user, query or fragment")
+        raise UsageError(f"{name} may only hold a host and a path: take user, query and fragment out")
     if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname):
         raise UsageError(
             f"{name} {url!r} would send credentials unencrypted: use https, or set allow_http = true"
@@ -147,7 +189,9 @@ def check_url(url: str, name: str, allow_http: bool) -> None:
 def check_project(project_id: str) -> None:
     """Raise UsageError unless the id can stand in a URL and in a file name."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", project_id):
-        raise UsageError(f"project_id {project_id!r} is not an id: letters, digits, - and _ only")
+        raise UsageError(
+            f"project_id {project_id!r} is not an id: copy it again, it has letters, digits, - and _ only"
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -158,64 +202,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _sources(
-    options: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
-) -> list[tuple[str, Mapping[str, Any]]]:
-    given = {name: value for name, value in options.items() if value is not None}
-    return [
-        (str(file or DEFAULT_FILE), _from_file(file)),
-        ("the environment", _from_environment(environment)),
-        ("the command line", given),
-    ]
-
-
-def _from_file(file: Path | None) -> dict[str, Any]:
-    path = file or DEFAULT_FILE
-    if file is None and not path.exists():
-        return {}
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"there is no settings file {path}: check --settings") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as settings: {error}") from None
-    for name in SECRETS:
-        if name in values:
-            raise UsageError(f"{path} holds the secret {name!r}: put it in DEMETER_{name.upper()} instead")
-    if "@" in str(values.get("proxy", "")):
-        raise UsageError(f"{path} holds a password in 'proxy': put its URL in DEMETER_PROXY instead")
-    if values.get("token_command"):
-        _check_owner(path)
-    return values
-
-
-def _check_owner(path: Path) -> None:
-    """Raise UsageError where somebody else could write the command that a settings file names."""
-    status = path.stat()
-    if status.st_uid not in (0, os.getuid()) or status.st_mode & stat.S_IWOTH:
-        raise UsageError(
-            f"{path} sets token_command, and others may write it: make the file your own, and chmod o-w"
-        )
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for field in fields(Settings):
-        variable = f"DEMETER_{field.name.upper()}"
-        if field.name in SECRETS and environment.get(f"{variable}_FILE"):
-            values[field.name] = _secret_in(environment[f"{variable}_FILE"], f"{variable}_FILE")
-        if environment.get(variable):
-            values[field.name] = environment[variable]
-    return values
-
-
-def _secret_in(path: str, variable: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{variable}: the file cannot be read: {error}") from None
 
 
 def _converted(value: Any, kind: type, name: str, source: str) -> Any:
@@ -230,20 +216,20 @@ def _converted(value: Any, kind: type, name: str, source: str) -> Any:
             raise ValueError
         if kind is int and isinstance(value, float) and not value.is_integer():
             raise ValueError
-        if name == "contract" and converted not in CONTRACTS:
+        if converted not in CHOICES.get(name, (converted,)):
             raise ValueError
         if name == "memory" and not MEMORY.fullmatch(converted):
             raise ValueError
     except (TypeError, ValueError, KeyError):
         shown = "a value that" if name in SECRETS else f"{value!r}, which"
         wanted = {bool: "true or false", str: "text"}.get(kind, "a number above 0")
-        if name == "contract":
-            wanted = f"one of {', '.join(CONTRACTS)}"
+        if name in CHOICES:
+            wanted = f"one of {', '.join(CHOICES[name])}"
         if name in FROM_ZERO:
             wanted = "0 or a number above it"
         if name == "memory":
             wanted = "a size like 1GB"
-        raise UsageError(f"{source} sets {name} to {shown} is not {wanted}") from None
+        raise UsageError(f"{source} sets {name} to {shown} is not {wanted}: mend it there") from None
     return converted
 
 

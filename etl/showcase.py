@@ -19,6 +19,9 @@ def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> Non
     """Show the whole line at work: sweeps of an emulated fleet, reports, and a lake to explore.
 
     The lake is made in ./demeter-demo unless --lake names another directory.
+
+    \b
+    demeter --lake small demo --days 1 --every 240 --instances 50
     """
     from etl import publish, reports
     from etl.demo import REPORTS, Demo, fill
@@ -26,7 +29,7 @@ def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> Non
 
     directory = Path(given["lake"] or "demeter-demo")
     plan = Demo(days=days, every_minutes=every, instances=instances)
-    with progress_bar(f"{plan.sweeps} sweeps of {days} simulated days") as progress:
+    with progress_bar(f"{days} simulated days", "sweeps") as progress:
         lake = fill(directory, plan, progress)
     for name in REPORTS:
         reports.show(lake, name, rows=8)
@@ -62,6 +65,10 @@ def emulate(
     """Serve the listing API on loopback, with a fleet that lives by a clock of its own.
 
     Prints the settings with which the other commands list it, and serves until Ctrl-C.
+
+    \b
+    demeter emulate --port 0 --instances 300
+    demeter emulate --port 0 --fault total_count=500
     """
     from etl.emulator import Clock, FleetSettings
     from etl.emulator.commands import faults_of, instant_of, serve

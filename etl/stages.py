@@ -25,7 +25,8 @@ Value = str | int | float | bool
 class Stage:
     """A stage of a run and those inside it; `about` is what it is about, `found` what came of it, `error`
     what ended it early. Times are in nanoseconds since 1970, by this machine's clock. `spent` has seconds by
-    what was done in it many times; threads may have done it side by side."""
+    what was done in it many times; threads may have done it side by side. What one that `is_apart` is about
+    is not what those around it are about."""
 
     name: str
     about: dict[str, Value]
@@ -36,6 +37,7 @@ class Stage:
     error: str = ""
     parts: list[Stage] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=dict)
+    is_apart: bool = False
 
 
 _LOCK = threading.Lock()
@@ -43,10 +45,10 @@ _NOW: ContextVar[Stage | None] = ContextVar("stage", default=None)
 
 
 @contextmanager
-def stage(name: str, **about: Value) -> Iterator[Stage]:
+def stage(name: str, *, is_apart: bool = False, **about: Value) -> Iterator[Stage]:
     """Be in a stage, inside the one that is now."""
     before, began = _NOW.get(), time.monotonic_ns()
-    now = Stage(name, about, before, time.time_ns())
+    now = Stage(name, about, before, time.time_ns(), is_apart=is_apart)
     if before:
         before.parts.append(now)
     token = _NOW.set(now)
@@ -85,11 +87,11 @@ def _used() -> str:
 
 
 def note(**about: Value) -> None:
-    """Say what the present stage, and all that it is inside of, turn out to be about."""
+    """Say what the present stage, and all that it is inside of, turn out to be about, up to one apart."""
     each = _NOW.get()
     while each:
         each.about |= about
-        each = each.within
+        each = None if each.is_apart else each.within
 
 
 def present() -> Stage | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import click
@@ -19,28 +21,53 @@ KEYS = (
 )
 
 
-class progress_bar:
-    """A progress bar on a terminal, and nothing elsewhere."""
+_SHOWN = ContextVar("progress", default=True)
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+
+def show_progress(is_wanted: bool) -> None:
+    """Say whether progress is to be shown on a terminal."""
+    _SHOWN.set(is_wanted)
+
+
+class progress_bar:
+    """How far something has come, how fast it goes and how long it will still take: on a terminal, and
+    nothing elsewhere. What is counted are `things`, a word in the plural."""
+
+    def __init__(self, label: str, things: str) -> None:
+        self.label, self.things = label, things
         self.bar: Any = None
 
     def __enter__(self) -> Callable[[int, int], None]:
-        return self.update if sys.stderr.isatty() else lambda done, total: None
+        self.began = time.monotonic()
+        is_shown = _SHOWN.get() and sys.stderr.isatty()
+        return self.update if is_shown else lambda done, total: None
 
     def update(self, done: int, total: int) -> None:
         if self.bar is None:
             self.bar = click.progressbar(
-                length=total, label=self.label, file=sys.stderr, show_pos=True, show_eta=True
+                length=total,
+                label=self.label,
+                file=sys.stderr,
+                show_pos=True,
+                show_eta=True,
+                item_show_func=lambda rate: rate,
             )
             self.bar.__enter__()
         self.bar.length = max(total, done)
-        self.bar.update(done - self.bar.pos)
+        self.bar.update(done - self.bar.pos, rate(done, time.monotonic() - self.began, self.things))
 
     def __exit__(self, *exception: object) -> None:
         if self.bar is not None:
             self.bar.__exit__(None, None, None)
+
+
+def rate(done: int, seconds: float, things: str) -> str:
+    """How many things are done in a second, or where that is less than one how long each takes."""
+    if done <= 0 or seconds <= 0:
+        return ""
+    if done >= seconds:
+        return f"{done / seconds:,.0f} {things}/s"
+    return f"{seconds / done:,.1f} s/{things.removesuffix('s')}"
 
 
 class Lines(logging.Formatter):

@@ -125,7 +125,7 @@ def output_of(command: str, timeout_seconds: float) -> str:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise UsageError(f"token_command cannot be read: {error}") from None
+        raise UsageError(f"token_command cannot be read: {error}; mend its quotes") from None
     if not words:
         raise UsageError("token_command is empty: name the program that prints a token")
     try:
@@ -136,12 +136,14 @@ def output_of(command: str, timeout_seconds: float) -> str:
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it has characters that no command has"
-        raise UsageError(f"token_command cannot be run: {reason}") from None
+        raise UsageError(
+            f"token_command cannot be run: {reason}; name the program by its whole path"
+        ) from None
     if status:
         raise UsageError(f"token_command ended with status {status}: run it by hand to see why")
     token = text.decode(errors="replace").strip()
     if not token or len(text) > MOST_BYTES:
-        raise UsageError("token_command printed no token: its standard output has to be the token alone")
+        raise UsageError("token_command printed no token: let its standard output be the token alone")
     check_token(token)
     return token
 

@@ -51,7 +51,9 @@ def check_transport(settings: Settings) -> None:
             ssl.create_default_context(cafile=bundle)
         except OSError as error:
             reason = "no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
-            raise UsageError(f"ca_bundle {settings.ca_bundle} cannot be used: {reason}") from None
+            raise UsageError(
+                f"ca_bundle {settings.ca_bundle} cannot be used: {reason}; name a file of PEM certificates"
+            ) from None
 
 
 class _Session(requests.Session):
@@ -87,14 +89,15 @@ class Transport:
                 timeout=self._timeouts(),
                 allow_redirects=False,
                 stream=True,
-                proxies=_proxies(url, self.settings.proxy),
-                verify=self.settings.ca_bundle or _bundle_of_environment() or True,
+                **routes(self.settings, url),
                 **parts,
             ) as response:
                 body = self._body(response)
                 return Received(response.status_code, body, response.headers, _date(response))
         except (requests.exceptions.InvalidHeader, UnicodeError):
-            raise UsageError("the credentials or a URL have characters that cannot be sent") from None
+            raise UsageError(
+                "the credentials or a URL have characters that cannot be sent: copy them again"
+            ) from None
         except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
             raise explained(error, url) from None
 
@@ -138,6 +141,14 @@ def _is_proxy(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def routes(settings: Settings, url: str) -> dict[str, Any]:
+    """The proxies and certificates for a URL, as `requests` takes them."""
+    return {
+        "proxies": _proxies(url, settings.proxy),
+        "verify": settings.ca_bundle or _bundle_of_environment() or True,
+    }
 
 
 def _proxies(url: str, proxy: str) -> dict[str, str]:

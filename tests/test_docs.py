@@ -7,6 +7,7 @@ import runpy
 import shlex
 from contextlib import ExitStack
 from dataclasses import fields
+from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -15,15 +16,21 @@ from click.testing import CliRunner, Result
 from test_repository import IMPORTED
 
 from etl import errors, render, reports, sweep, views
+from etl.alarms import Alarm
 from etl.cli import main
+from etl.completing import SHELLS
 from etl.dictionary import TABLES, all_columns
 from etl.emulator import Clock, Emulator, Faults, Fleet, FleetSettings
 from etl.emulator.commands import faults_of
 from etl.errors import DemeterError
 from etl.lake import Lake
 from etl.marts import SEEN
+from etl.message import PLACEHOLDERS, STATES, message, template_of
+from etl.notices import Notice
 from etl.page import Page
-from etl.settings import CONTRACTS, SECRETS, Settings
+from etl.projects import projects_of
+from etl.settings import CHOICES, Settings
+from etl.sources import SECRETS, catalogue
 from etl.terminal import KEYS
 from etl.texts import LANGUAGES
 
@@ -44,6 +51,10 @@ OPTIONS = {
 COMMAND_LINE = re.compile(
     r"""(?:(?<=[\s=/])|^)demeter((?:[ ]+(?:"[^"]*"|'[^']*'|[^\s|>&;"'#]+))+)""", re.MULTILINE
 )
+# What is posted to a webhook, and each of its findings.
+NOTICE = Notice("new", Alarm("key", 1, "title"))
+POSTED = message([NOTICE], template_of(""), "lake", datetime(2026, 10, 12, tzinfo=UTC)).payload
+PAYLOAD = {*POSTED, *POSTED["findings"][0]}
 FLEET = FleetSettings(instances=300, start="2026-10-12T00:00:00Z", days=0.1)
 
 by_name = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -157,7 +168,9 @@ def test_every_variable_of_the_environment_is_read(page: Path) -> None:
     known = {f"DEMETER_{name.upper()}" for name in SETTINGS} | {
         f"DEMETER_{name.upper()}_FILE" for name in SECRETS
     }
-    assert set(re.findall(r"DEMETER_[A-Z_]*[A-Z]", page.read_text())) <= known
+    # What is said of one project has its name before two underscores.
+    text = re.sub(r"DEMETER_[A-Z]+__", "DEMETER_", page.read_text())
+    assert set(re.findall(r"DEMETER_[A-Z_]*[A-Z]", text)) <= known
 
 
 @by_my_name
@@ -192,16 +205,21 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *(column.name for table in TABLES for column in all_columns(table)),
         *SEEN,
         *SETTINGS,
+        *(f"{name}_file" for name in SECRETS),
         *COMMANDS,
         *(field.name for kind in (Faults, Page) for field in fields(kind)),
         *(each.name for each in reports.reports()),
         *sweep.VERDICTS,
         *render.FORMATS,
-        *CONTRACTS,
+        *(each for choices in CHOICES.values() for each in choices),
+        *PLACEHOLDERS,
+        *PAYLOAD,
+        *STATES,
         *KEYS,
         *("new", "changed", "keyframe", "unread", "gone"),
         *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false", "all"),
         *LANGUAGES,
+        *SHELLS,
     }
     named = {span for span in spans(page) if re.fullmatch(r"[a-z_]+", span)}
     assert named - known == set()
@@ -216,6 +234,14 @@ def test_the_exit_statuses_are_all_there(page: Path) -> None:
 def test_the_settings_for_operators_are_all_there_with_their_defaults() -> None:
     shown = {row[0]: row[1] for row in rows(ROOT / "docs/operator.md", "## Settings")}
     assert shown == {name: default(value) for name, value in SETTINGS.items()}
+
+
+def test_the_settings_for_operators_mean_what_the_settings_file_says() -> None:
+    shown = {row[0]: row[2] for row in rows(ROOT / "docs/operator.md", "## Settings")}
+    plain = {name: re.sub(r", see \[.*?\]\(.*?\)", "", text) for name, text in shown.items()}
+    assert {name: text.removesuffix(": never in the file") for name, text in plain.items()} == {
+        name: each.meaning for name, each in catalogue().items()
+    }
 
 
 def test_what_a_line_of_the_log_has_is_told_to_operators() -> None:
@@ -233,10 +259,19 @@ def default(value: object) -> str:
 def test_the_settings_file_of_the_operators_page_is_read(tmp_path: Path) -> None:
     from etl.settings import load
 
-    (text,) = [text for language, text in blocks(ROOT / "docs/operator.md") if language == "toml"]
-    file = tmp_path / "demeter.toml"
-    file.write_text(text)
-    assert load({}, {}, file).user == "demeter"
+    texts = [text for language, text in blocks(ROOT / "docs/operator.md") if language == "toml"]
+    file, password = tmp_path / "demeter.toml", tmp_path / "password"
+    password.write_text("the password")
+    for text in texts:
+        file.write_text(text.replace("/etc/demeter/password", str(password)))
+        found = load({}, {}, file)
+        assert (found.user, found.password) == ("demeter", "the password")
+    assert [each.name for each in projects_of(file, {}, {})] == ["vision", "speech"]
+
+
+def test_the_template_that_operators_are_shown_is_the_one_that_comes_with_demeter() -> None:
+    shown = [text for _, text in blocks(ROOT / "docs/operator.md") if "$findings" in text]
+    assert shown == [(ROOT / "etl/notification.txt").read_text()]
 
 
 def test_the_reference_is_what_the_code_says_now() -> None:
@@ -260,8 +295,8 @@ def test_a_lake_is_laid_out_as_it_is_drawn(swept: tuple[Lake, Result]) -> None:
     files = {str(path.relative_to(lake.path)) for path in lake.path.rglob("*") if path.is_file()}
     assert {file for file in files if not any(fnmatch(file, pattern) for pattern in patterns)} == set()
     missing = {each for each in patterns if not any(fnmatch(file, each) for file in files)}
-    # These are there while a sweep runs, and after a replay or a build.
-    passing = {"locks/*.writing", "tmp/*/", "tables/rewrite.json", "forgetting.json"}
+    # These are there while a sweep runs, and after a replay, a build or a message.
+    passing = {"locks/*.writing", "tmp/*/", "tables/rewrite.json", "forgetting.json", "notified.json"}
     assert missing == passing | {each for each in patterns if each.startswith("marts/")}
 
 

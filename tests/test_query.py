@@ -208,7 +208,7 @@ def test_what_is_wrong_with_a_query_is_said_in_one_line(text: str, message: str,
 
 
 def test_an_error_past_the_first_line_says_which(small_lake: Lake) -> None:
-    assert refusal(small_lake, "select 1\nfrom\n3 +").endswith("(line 3)")
+    assert refusal(small_lake, "select 1\nfrom\n3 +").endswith("(line 3); mend it there")
 
 
 def test_times_are_in_utc(small_lake: Lake) -> None:

@@ -91,7 +91,8 @@ def test_a_sweep_says_so_before_it_asks_for_anything(mounted: tuple[Lake, Mount]
             result = CliRunner().invoke(main, [command], env=environment)
             assert (result.exit_code, one_line(result)) == (
                 2,
-                f"the lake {lake.path} cannot be written: Read-only file system",
+                f"the lake {lake.path} cannot be written: Read-only file system; mend that, or give another "
+                "one with DEMETER_LAKE",
             )
         assert list(service.requests) == []
     assert files(lake.path) == before

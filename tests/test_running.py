@@ -108,3 +108,14 @@ def test_a_metrics_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> No
         result = ran(service, tmp_path, DEMETER_REPORTS="", DEMETER_METRICS_FILE=str(tmp_path / "no" / "x"))
     assert result.exit_code == 2
     assert "metrics_file" in result.stderr.splitlines()[-1]
+
+
+def test_a_directory_of_reports_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with Emulator(clock=Clock.at(MIDNIGHT), fleet=Documents(lives(0))) as service:
+        result = ran(service, tmp_path, DEMETER_REPORTS_DIRECTORY=str(tmp_path / "file" / "reports"))
+    assert result.exit_code == 2
+    assert (
+        f"reports_directory {tmp_path / 'file' / 'reports'} cannot be made: "
+        in result.stderr.splitlines()[-1]
+    )

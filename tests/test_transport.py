@@ -142,9 +142,13 @@ def test_the_bundle_of_the_environment_holds_unless_one_is_set(
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("none.pem", None, "cannot be used: No such file or directory"),
-        ("empty.pem", "", "cannot be used: no certificate in PEM"),
-        ("text.pem", "not a certificate", "cannot be used: no certificate in PEM"),
+        ("none.pem", None, "cannot be used: No such file or directory; name a file of PEM certificates"),
+        ("empty.pem", "", "cannot be used: no certificate in PEM; name a file of PEM certificates"),
+        (
+            "text.pem",
+            "not a certificate",
+            "cannot be used: no certificate in PEM; name a file of PEM certificates",
+        ),
     ],
 )
 def test_a_bundle_that_is_none_is_refused_before_anything_is_sent(

@@ -64,9 +64,11 @@ def faults_of(settings: Iterable[str]) -> Faults:
     for setting in settings:
         name, _, value = setting.partition("=")
         if name not in known:
-            raise UsageError(f"there is no fault {name!r}; the faults are {', '.join(sorted(known))}")
+            raise UsageError(f"there is no fault {name!r}: take one of {', '.join(sorted(known))}")
         try:
             setattr(faults, name, json.loads(value or "true"))
         except ValueError:
-            raise UsageError(f"--fault {setting!r}: the value is not JSON, as in page_cap=50") from None
+            raise UsageError(
+                f"--fault {setting!r}: the value is not JSON: write it as in page_cap=50"
+            ) from None
     return faults
