@@ -90,7 +90,8 @@ def _demo() -> Path:
 
     if not (DEMO / MARKER).is_file():
         plan = Demo()
-        with progress_bar(f"no lake is named: {plan.sweeps} sweeps of a demo into {DEMO}") as progress:
+        told = f"no lake is named: {plan.sweeps} sweeps of a demo into {DEMO}"
+        with progress_bar(told, "sweeps") as progress:
             fill(DEMO, plan, progress)
     return DEMO
 
