@@ -78,7 +78,7 @@ def _named(words: Sequence[str]) -> str | None:
         if word == "--lake" or word.startswith("--lake="):
             found = word.partition("=")[2] or following
             if not found:
-                raise UsageError("--lake wants a directory")
+                raise UsageError("--lake wants a directory: give one after it")
             return found
     return None
 
@@ -103,7 +103,9 @@ def _check_exposed(host: str, expose: bool, no_token: bool) -> None:
             f"{host} may be reached by other machines, unencrypted: give --expose if that is meant"
         )
     if no_token:
-        raise UsageError(f"{host} may be reached by other machines: --no-token is for this machine alone")
+        raise UsageError(
+            f"{host} may be reached by other machines: --no-token is for this machine alone, so leave it out"
+        )
 
 
 def _free(host: str, port: int) -> int:
