@@ -15,10 +15,20 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import tenacity
 
-from etl.answer import RETRIED, Again, Answer, BadRequest, raise_for, refuses, said_in
+from etl.answer import (
+    RETRIED,
+    Again,
+    Answer,
+    BadRequest,
+    CredentialsRefused,
+    raise_for,
+    refuses,
+    said_in,
+)
 from etl.auth import token_request
 from etl.errors import DemeterError, Refused, ServiceUnavailable, UsageError
 from etl.failures import Unreached
+from etl.pacing import Pace
 from etl.page import BadPage
 from etl.redaction import MASK, redact
 from etl.settings import Settings
@@ -66,13 +76,18 @@ class Client:
     where the first never is; then all that follow fail at once.
     """
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sleep: Callable[[float], object] | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self.settings = settings
         self.request_count = self.retry_count = self.received_bytes = 0
         self._stopped = threading.Event()
         self._sleep = sleep or self._stopped.wait
         self._began = time.monotonic()
-        self._next_slot = 0.0
+        self._pace = pace or Pace(settings.requests_per_second, now=lambda: time.monotonic())
         self._lock = threading.Lock()
         self._transport = Transport(settings, self._spent)
         self._credentials: Credentials = (
@@ -140,7 +155,9 @@ class Client:
             self._end(error)
         if refuses(answer):
             said, advice = said_in(answer), self._credentials.advice(answer.date)
-            self._end(Refused(f"the service refused the credentials ({answer.status}){said}: {advice}"))
+            self._end(
+                CredentialsRefused(f"the service refused the credentials ({answer.status}){said}: {advice}")
+            )
         self._welcome = self._welcome or answer.status < 300
         return answer
 
@@ -227,7 +244,8 @@ class Client:
         if answer.status in RETRIED or answer.status >= 500:
             raise_for(answer, urlsplit(url).hostname or "")
         if answer.status != 201 or not token:
-            raise Refused(
+            refusal = CredentialsRefused if answer.status == 401 else Refused
+            raise refusal(
                 f"IAM gave no token ({answer.status}){said_in(answer)}: check DEMETER_IAM_ENDPOINT, "
                 "DEMETER_USER, DEMETER_PASSWORD and DEMETER_DOMAIN"
             )
@@ -235,7 +253,8 @@ class Client:
 
     def _receive(self, method: str, url: str, headers: Mapping[str, str], **parts: Any) -> Received:
         """The answer to one request as it came, within the rate allowed."""
-        self._wait_for_slot()
+        if seconds := self._pace.wait_seconds(url):
+            self._pause(seconds)
         with self._lock:
             self.request_count += 1
         try:
@@ -263,15 +282,6 @@ class Client:
                 for form in (secret, *in_json):
                     body = body.replace(form.encode(), MASK)
         return body
-
-    def _wait_for_slot(self) -> None:
-        """Space out the requests of all threads to `requests_per_second`."""
-        with self._lock:
-            now = time.monotonic()
-            slot = max(now, self._next_slot)
-            self._next_slot = slot + 1 / self.settings.requests_per_second
-        if slot > now:
-            self._pause(slot - now)
 
 
 def _server(url: str) -> tuple[str, str]:

@@ -25,10 +25,9 @@ class Signature:
         from huaweicloudsdkcore.signer.signer import Signer
 
         parts = urlsplit(url)
-        headers = {
-            "X-Sdk-Date": f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}",
-            "X-Project-Id": self.settings.project_id,
-        }
+        headers = {"X-Sdk-Date": f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"}
+        if self.settings.project_id:
+            headers["X-Project-Id"] = self.settings.project_id
         if self.settings.security_token:
             headers["X-Security-Token"] = self.settings.security_token
         request = SdkRequest(

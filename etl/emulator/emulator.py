@@ -116,6 +116,11 @@ class Emulator:
         self._service.faults = faults
 
     @property
+    def faults_of(self) -> dict[str, Faults]:
+        """What goes wrong with a project alone, by its id, in the place of `faults`."""
+        return self._service.faults_of
+
+    @property
     def requests(self) -> Requests:
         """The requests received since it started, or since they were cleared."""
         return self._service.requests
