@@ -78,7 +78,7 @@ def _named(words: Sequence[str]) -> str | None:
         if word == "--lake" or word.startswith("--lake="):
             found = word.partition("=")[2] or following
             if not found:
-                raise UsageError("--lake wants a directory")
+                raise UsageError("--lake wants a directory: give one after it")
             return found
     return None
 
@@ -90,7 +90,8 @@ def _demo() -> Path:
 
     if not (DEMO / MARKER).is_file():
         plan = Demo()
-        with progress_bar(f"no lake is named: {plan.sweeps} sweeps of a demo into {DEMO}") as progress:
+        told = f"no lake is named: {plan.sweeps} sweeps of a demo into {DEMO}"
+        with progress_bar(told, "sweeps") as progress:
             fill(DEMO, plan, progress)
     return DEMO
 
@@ -102,7 +103,9 @@ def _check_exposed(host: str, expose: bool, no_token: bool) -> None:
             f"{host} may be reached by other machines, unencrypted: give --expose if that is meant"
         )
     if no_token:
-        raise UsageError(f"{host} may be reached by other machines: --no-token is for this machine alone")
+        raise UsageError(
+            f"{host} may be reached by other machines: --no-token is for this machine alone, so leave it out"
+        )
 
 
 def _free(host: str, port: int) -> int:

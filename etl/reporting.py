@@ -48,7 +48,6 @@ def report(
     two places, and a single long row on its side; the other formats have them exactly.
 
     \b
-    demeter report top_spenders --last "7 days"
     demeter report budget --budget 50000
     demeter report usage --by user --from 2026-10 -o october.csv
     demeter report --from 2026-10 -o october.html

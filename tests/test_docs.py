@@ -227,7 +227,7 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/operator.md"], ids=lambda page: page.name)
 def test_the_exit_statuses_are_all_there(page: Path) -> None:
-    heading = "## From settings to a sweep" if page.name == "README.md" else "## Exit statuses"
+    heading = "## From settings to a schedule" if page.name == "README.md" else "## Exit statuses"
     assert [int(row[0]) for row in rows(page, heading)] == sorted(STATUSES)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,18 @@ from etl import errors
 from etl.errors import DemeterError
 
 # What a reader is told to do; a hint or a command in code type will do as well.
-MOVES = re.compile(
-    r"`[a-z./]+ [a-z]|usage: |did you mean|queries (only )?read|it is one of|it looks like|it takes|"
-    r"there are|\b(add|ask|check|choose|copy|give|grant|have it|install|keep|leave|let|lists?|look|lower|make|"
-    r"mend|mends|mending|name|put|raise|renew|restore|run|save|see|set|shows|take|try|unset|upgrade|use|wait|write)\b",
-    re.IGNORECASE,
-)
+WORDS = """
+add ask check choose copy give grant install keep leave let list lists look
+lower make mend mends mending name put raise renew restore run save see set
+shows take try unset upgrade use wait write
+"""
+PHRASES = "usage: |did you mean|queries read|only read|it is one of|it looks like|it takes|there are"
+MOVES = re.compile(rf"`[a-z./]+ [a-z]|{PHRASES}|\b({'|'.join(WORDS.split())})\b", re.IGNORECASE)
 # The next move is in what is put into these.
 PASSED_ON = ("the service refused the credentials", "there is no ", "; ", "the report ")
 
 
+@cache
 def kinds() -> set[str]:
     """The names of all classes of errors in etl."""
     known = {name for name, kind in vars(errors).items() if isinstance(kind, type)}

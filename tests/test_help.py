@@ -45,7 +45,8 @@ EVERY = [(name, line) for name, command in main.commands.items() for line in exa
 # What goes on until it is told to end, and what is a matter of the shell.
 SERVED = [line for name, line in EVERY if name == "emulate"]
 OF_A_SHELL = [line for name, line in EVERY if name == "completion"]
-PLAIN = [line for _, line in EVERY if line not in SERVED + OF_A_SHELL]
+OF_NOTEBOOKS = [line for name, line in EVERY if name == "explore"]  # `make test-notebooks` serves them
+PLAIN = [line for _, line in EVERY if line not in SERVED + OF_A_SHELL + OF_NOTEBOOKS]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,13 @@ def test_an_example_does_what_it_shows(line: str, here: Path) -> None:
 def test_an_example_of_completion_is_taken_by_bash(line: str, here: Path) -> None:
     done = run_by_bash(line)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("line", OF_NOTEBOOKS)
+def test_an_example_of_notebooks_says_what_to_install_for_them(line: str, here: Path) -> None:
+    result = CliRunner().invoke(main, shlex.split(line)[1:])
+    assert result.exit_code == 2
+    assert "pip install 'demeter-etl[notebook]'" in result.output
 
 
 @pytest.mark.parametrize("line", SERVED)
