@@ -55,6 +55,8 @@ class Settings:
     tz: str = "Asia/Shanghai"
     billed_statuses: str = "RUNNING"
     prices: str = ""
+    bss_endpoint: str = ""
+    inquiry_hours: float = 24.0
     exchange_rates: str = ""
     currency: str = "CNY"
     dedicated_pools_are_billed: bool = False

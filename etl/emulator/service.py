@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from etl.emulator import answers, paging
 from etl.emulator.answers import Answer, Declined
+from etl.emulator.billing import RATINGS_PATH, Billing
 from etl.emulator.clock import Clock, http_date
 from etl.emulator.faults import Faults
 from etl.emulator.listing import Listing
@@ -63,6 +64,7 @@ class Service:
         self.clock = clock
         self.faults = faults
         self.faults_of: dict[str, Faults] = {}  # Of a project alone, in the place of those of all.
+        self.billing = Billing()
         self.requests = Requests()
         self.override: Answer | None = None
         self._lock = threading.RLock()
@@ -105,6 +107,9 @@ class Service:
         if (received.method, received.path) == ("GET", PROJECTS_PATH):
             self._let_in(received, None)
             return self.tokens.projects()
+        if (received.method, received.path) == ("POST", RATINGS_PATH):
+            self._let_in(received, None)
+            return self.billing.answer(received.body)
         match (received.method, received.path.split("/")):
             case ("GET", ["", "v1", project_id, "demanager", "instances"]) if project_id:
                 return self._listed(received, project_id)
