@@ -266,8 +266,9 @@ def test_the_settings_file_of_the_operators_page_is_read(tmp_path: Path) -> None
         file.write_text(text.replace("/etc/demeter/password", str(password)))
         found = load({}, {}, file)
         assert (found.user, found.password) == ("demeter", "the password")
-        named = [each.name for each in projects_of(file, {}, {})]
-        assert named == [""] if found.discover or "[projects" not in text else ["vision", "speech"]
+        tables = ["vision", "speech"] if "[projects.vision]" in text else [""]
+        assert [each.name for each in projects_of(file, {}, {})] == tables
+    assert any("[projects.vision]" in text for text in texts)
 
 
 def test_the_template_that_operators_are_shown_is_the_one_that_comes_with_demeter() -> None:
