@@ -54,7 +54,7 @@ def prices(
     build takes the book if the settings name it.
 
     \b
-    demeter prices pull --dry-run
+    demeter prices pull -o prices.csv --dry-run
     demeter prices pull -o prices.csv --since 2026-10-01
     """
     from etl import days, discovery, pulling

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ def sweep(
         "contract": contract,
     }
     if sweeps_all:
-        found = discovery.projects_of(given["file"], options)
+        found = [_named(each) for each in discovery.projects_of(given["file"], options)]
         _sweep_all(settings_of(given), found, Scope(**parts), resume, format, output)
         return
     if format or output:
@@ -160,6 +161,11 @@ def run(given: dict[str, Any], /) -> None:
         _measured(settings)
         if error := projects.worst_of(errors):
             raise error
+
+
+def _named(project: Project) -> Project:
+    """A project with a name: its id, where the settings are of it alone."""
+    return project if project.name else replace(project, name=project.settings().project_id)
 
 
 def _sweep_all(

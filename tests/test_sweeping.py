@@ -193,3 +193,12 @@ def is_waiting(pid: int) -> bool:
     before = spent()
     time.sleep(1)
     return spent() == before
+
+
+def test_all_projects_may_be_one(service: Emulator, tmp_path: Path) -> None:
+    one = settings(service, tmp_path, DEMETER_DISCOVER="", DEMETER_PROJECT_ID=f"{2:032x}")
+    [row] = rows(swept(one, "--format", "json"))
+    assert (row["project"], row["exit_status"], row["instance_count"]) == (f"{2:032x}", "0", "2")
+    refused = CliRunner().invoke(main, ["sweep", "--format", "json"], env=one)
+    assert refused.exit_code == 2
+    assert "give --all as well" in refused.stderr
