@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from etl.emulator import answers, paging
 from etl.emulator.answers import Answer, Declined
+from etl.emulator.billing import RATINGS_PATH, Billing
 from etl.emulator.clock import Clock, http_date
 from etl.emulator.faults import Faults
 from etl.emulator.listing import Listing
@@ -18,6 +19,7 @@ from etl.emulator.signatures import ALGORITHM, Signatures, Signed
 from etl.emulator.tokens import Tokens
 
 TOKENS_PATH = "/v3/auth/tokens"
+PROJECTS_PATH = "/v3/auth/projects"
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Service:
         self.signatures = signatures
         self.clock = clock
         self.faults = faults
+        self.faults_of: dict[str, Faults] = {}  # Of a project alone, in the place of those of all.
+        self.billing = Billing()
         self.requests = Requests()
         self.override: Answer | None = None
         self._lock = threading.RLock()
@@ -100,6 +104,12 @@ class Service:
             if self.faults.fail_next_token:
                 return self.faults.fail_next_token.pop(0)
             return self.tokens.grant(received.body)
+        if (received.method, received.path) == ("GET", PROJECTS_PATH):
+            self._let_in(received, None)
+            return self.tokens.projects()
+        if (received.method, received.path) == ("POST", RATINGS_PATH):
+            self._let_in(received, None)
+            return self.billing.answer(received.body)
         match (received.method, received.path.split("/")):
             case ("GET", ["", "v1", project_id, "demanager", "instances"]) if project_id:
                 return self._listed(received, project_id)
@@ -107,15 +117,16 @@ class Service:
 
     def _listed(self, received: Received, project_id: str) -> Answer:
         self._forget_if_cleared()
-        faults, now_us = self.faults, self.clock.now_us()
+        faults, now_us = self.faults_of.get(project_id, self.faults), self.clock.now_us()
         broken = faults.scripted(len(self.requests)) or faults.throttled(now_us)
         if broken is not None:
             return broken
         self._let_in(received, project_id)
-        return faults.delivered(self.override or self._page(received, project_id, now_us))
+        return faults.delivered(self.override or self._page(received, project_id, now_us, faults))
 
-    def _let_in(self, received: Received, project_id: str) -> None:
-        """Raise Declined unless the request is signed with the access key, or carries a good token."""
+    def _let_in(self, received: Received, project_id: str | None) -> None:
+        """Raise Declined unless the request is signed with the access key, or carries a good token; without a
+        project, one of any will do."""
         headers = received.headers
         if headers.get("authorization", "").startswith(ALGORITHM):
             signed = Signed(received.method, received.path, received.query, headers, received.body)
@@ -123,14 +134,14 @@ class Service:
         else:
             self.tokens.use(headers.get("x-auth-token"), project_id, self.faults.expire_token_after)
 
-    def _page(self, received: Received, project_id: str, now_us: int) -> Answer:
+    def _page(self, received: Received, project_id: str, now_us: int, faults: Faults) -> Answer:
         listing, query = self.listings[project_id], read_query(received.params)
-        rows = listing.select(query, now_us, self.faults)
-        cut = paging.page(rows, query, self.faults)
-        body = paging.body(cut, len(rows), self.faults, now_us)
-        if query.is_plain and listing.verbatim and paging.is_whole(cut, rows, self.faults):
+        rows = listing.select(query, now_us, faults)
+        cut = paging.page(rows, query, faults)
+        body = paging.body(cut, len(rows), faults, now_us)
+        if query.is_plain and listing.verbatim and paging.is_whole(cut, rows, faults):
             body = listing.verbatim
-        listing.drift(rows, query, now_us, self.faults)
+        listing.drift(rows, query, now_us, faults)
         return Answer(200, body)
 
     def _forget_if_cleared(self) -> None:
