@@ -87,10 +87,10 @@ fuzz: .venv-fuzz/ready ## Look for answers that harm, guided by coverage: make f
 	.venv-fuzz/bin/python -m bench.fuzz pager .fuzz/pager -artifact_prefix=.fuzz/pager- -max_len=4096 -len_control=1 $(ARGS)
 
 test-duckdb15: .venv-duckdb15/ready ## Run the tests on DuckDB 1.5, the line before the default
-	.venv-duckdb15/bin/python $(PYTEST) $(ARGS)
+	.venv-duckdb15/bin/python $(PYTEST) -m 'not long' $(ARGS)
 
 test-lowest: .venv-lowest/ready ## Run the tests on the lowest dependencies that are promised
-	.venv-lowest/bin/python $(PYTEST) $(ARGS)
+	.venv-lowest/bin/python $(PYTEST) -m 'not long' $(ARGS)
 
 test-many: .venv/ready ## Sweep three hundred projects in one run (minutes)
 	$(BIN)/python -m pytest -q tests/many $(ARGS)
