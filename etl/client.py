@@ -108,7 +108,7 @@ class Client:
 
     def _read_once(self, url: str, read: Callable[[Answer], Read]) -> Read:
         answer = self._followed(url)
-        raise_for(answer, urlsplit(url).hostname or "")
+        raise_for(answer, url)
         try:
             return read(answer)
         except BadPage as bad:
@@ -225,7 +225,7 @@ class Client:
         received = self._receive("POST", url, {}, json=token_request(self.settings))
         answer, token = self._redacted(received), received.headers.get("X-Subject-Token", "")
         if answer.status in RETRIED or answer.status >= 500:
-            raise_for(answer, urlsplit(url).hostname or "")
+            raise_for(answer, url)
         if answer.status != 201 or not token:
             raise Refused(
                 f"IAM gave no token ({answer.status}){said_in(answer)}: check DEMETER_IAM_ENDPOINT, "

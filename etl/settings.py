@@ -13,12 +13,14 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from etl import sources
+from etl.apis import APIS, DEMANAGER
 from etl.errors import UsageError
 from etl.sources import DEFAULT_FILE, SECRETS, Values
 
 SHORTEST_KEY = 16
 CONTRACTS = ("evolve", "warn", "strict")
 CHOICES = {
+    "api": APIS,
     "contract": CONTRACTS,
     "mail_security": ("starttls", "tls", "none"),
     "budget_period": ("month", "week", "day"),
@@ -37,6 +39,7 @@ class Settings:
     lake: str = "lake"
     endpoint: str = ""
     project_id: str = ""
+    api: str = DEMANAGER
     iam_endpoint: str = ""
     user: str = ""
     domain: str = ""

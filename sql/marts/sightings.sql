@@ -21,18 +21,25 @@ with seen as (
         steps.previous_us,
         steps.first_us,
         steps.last_us,
-        history.change in ('gone', 'unread') as is_away,
+        history.change in ('gone', 'unlisted', 'unread') as is_away,
         case
-            when history.change in ('gone', 'unread') then 'ABSENT' else history.status
+            when history.change in ('gone', 'unlisted', 'unread') then 'ABSENT'
+            when history.status = 'INIT' then 'CREATING'
+            when history.status = 'SNAPSHOTTING' then 'RUNNING'
+            else history.status
         end as status,
         billed.status is not null
-        and history.change not in ('gone', 'unread')
+        and history.change not in ('gone', 'unlisted', 'unread')
             as is_running,
         unix_micros(history.created_at) as created_us,
         unix_micros(history.updated_at) as updated_us,
         unix_micros(history.stop_at) as stop_us,
         unix_micros(history.run_started_at) as run_started_us,
-        history.auto_stop_seconds * 1000000 as auto_stop_us,
+        -- A lease is counted from the creation; for a run it is prolonged by an hour or more.
+        case
+            when steps.is_leased then least(history.auto_stop_seconds * 1000000, 3600000000)
+            else history.auto_stop_seconds * 1000000
+        end as auto_stop_us,
         history.name,
         history.description,
         history.user_id,
@@ -52,7 +59,7 @@ away as (
         project_id,
         instance_id
     from instance_history
-    where change in ('gone', 'unread')
+    where change in ('gone', 'unlisted', 'unread')
 ),
 
 beside as (
