@@ -248,7 +248,9 @@ def _terms(flavor: Document, write: Write) -> tuple[Document, list[Note]]:
     _Walk(details, notes, write).take(flavor, _places("flavor"), "")
     for note in notes:
         if not note.fault:
-            _set(details, ("params", note.path), orjson.loads(note.value))
+            plain = note.value.startswith('"') or note.value in ("true", "false")
+            value = orjson.loads(note.value) if plain else note.value
+            _set(details, ("params", note.path), value)
     return details, [Note(f"flavors.{each.path}", each.value, each.fault) for each in notes if each.fault]
 
 
@@ -265,7 +267,7 @@ def _add_lease(document: Document, notebook: Document, notes: list[Note], write:
         if own is None or own == "":
             continue
         is_told = name == "create_at" and _add_stop(document, notebook, lease)
-        if document.setdefault(key, own) != own and not is_told:
+        if str(document.setdefault(key, own)) != str(own) and not is_told:
             notes.append(Note(f"lease.{name}", write(own)))
 
 
