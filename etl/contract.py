@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from etl import apis, successor
+from etl import apis, correspondence
 from etl.columns import quoted
 from etl.errors import CheckFailed
 from etl.settings import Settings
@@ -51,7 +51,7 @@ class Breach:
 
 def breaches(connection: duckdb.DuckDBPyConnection, api: str) -> tuple[Breach, ...]:
     """What the sweep has that the reference of its API has not, held against what was known before it."""
-    known = successor.beside() if api == apis.NOTEBOOKS else ("",)
+    known = correspondence.beside() if api == apis.NOTEBOOKS else ("",)
     query = _BREACHES.replace("$known", ", ".join(map(quoted, sorted(known))))
     query = query.replace("$statuses", ", ".join(map(quoted, apis.STATUSES[api])))
     now, last = (query.replace("$now_", prefix) for prefix in ("now_", "live_"))

@@ -13,7 +13,7 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from etl import columns, plain, spread, sqlfiles, successor
+from etl import columns, correspondence, plain, spread, sqlfiles, successor
 from etl.apis import NOTEBOOKS
 from etl.columns import quoted
 from etl.dictionary import Table, kept
@@ -121,6 +121,7 @@ class Staging:
         """Forget the pages that were added."""
         self._plain.clear()
         self._translator.clear()
+        self._notes, self._originals = [], []
         for name in ("documents", "seen_attributes", "seen_extras", "seen_quarantine"):
             self.connection.execute(f"delete from {name}")
         for table in _from_fields():
@@ -172,7 +173,7 @@ class Staging:
             self.connection.unregister("notes")
         if self._originals:
             found = self.connection.execute("select distinct field from seen_quarantine").fetchall()
-            names = [{"field": each, "own": successor.own_path(each)} for (each,) in found if each]
+            names = [{"field": each, "own": correspondence.own_path(each)} for (each,) in found if each]
             fields = pa.schema([("field", pa.string()), ("own", pa.string())])
             self.connection.register("originals", _table(self._originals, _CAME))
             self.connection.register("names", pa.Table.from_pylist(names, schema=fields))

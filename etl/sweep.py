@@ -163,7 +163,7 @@ class _Run:
         total = reader.count(unsplit) if splits and before is None else None
         # The terms of the flavors come before the instances that run on them.
         first = len(self.scope.catalogue)
-        terms = reader.read(filters[:first], before) if first else []
+        terms = reader.read(filters[:first]) if first else []
         without_terms = reader.error
         outcomes = reader.read(filters[first:], before)
         refused = isinstance(reader.error, (BadRequest, ServiceUnavailable))

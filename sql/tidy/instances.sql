@@ -22,7 +22,9 @@ select
     stop_at,
     auto_stop_remaining_seconds,
     case
-        when try(stop_at - to_seconds(auto_stop_seconds)) > coalesce(created_at, '-infinity')
+        when
+            try(stop_at - to_seconds(auto_stop_seconds + 1))
+            > coalesce(created_at, '-infinity')
             then try(stop_at - to_seconds(auto_stop_seconds))
     end as run_started_at,
     error_code
