@@ -58,7 +58,7 @@ def raise_for(answer: Answer, url: str) -> None:
         down = host if status >= 500 else ""
         raise Again(f"the service answered {status}{said}", asked_to_wait(answer), down)
     if status == 403:
-        raise Refused(f"the service forbids this (403){said}: the user needs {action(path)}")
+        raise Refused(f"the service forbids this (403){said}: the user needs {action(path)}, so grant it")
     if status == 400:
         raise BadRequest(
             f"the service did not accept the request (400){said}: check the options, and project_id"
