@@ -78,6 +78,18 @@ def check_log(lake: Path, location: Path) -> None:
             raise Damaged(lake, path, ValueError())
 
 
+def check_footers(lake: Path) -> None:
+    """Raise Damaged for a file of rows without the end that says what it holds: it is gone, or cut off."""
+    for log in sorted(lake.glob("tables/*/_delta_log")):
+        for uri in sorted(_table(log, {}).file_uris()):
+            path = Path(unquote(uri))
+            try:
+                pq.read_metadata(path)
+            except SUSPECT as error:
+                if path.as_posix() in map(unquote, _table(log, {}).file_uris()):
+                    raise Damaged(lake, path, error) from None
+
+
 @contextmanager
 def named(lake: Path) -> Iterator[None]:
     """Raise Damaged in the place of what comes of a file of the lake that cannot be read."""

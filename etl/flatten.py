@@ -21,7 +21,7 @@ from etl.page import faithful
 from etl.raw import RawPage
 from etl.successor import Note, compact, parsed, written
 
-PLAIN_HELD = 10_000  # documents, before they go into the staging tables
+PLAIN_HELD = 5_000  # documents, before they go into the staging tables
 ODD_BYTES = 4_000_000  # likewise
 _ROOM = 1 << 32  # for the ids of the documents of a page
 

@@ -162,7 +162,7 @@ class Lake:
         listed = ", ".join(quoted(file) for file in files)
         hive = "true, hive_types = {'observed_date': date}" if table(name).owner != "log" else "false"
         names = ", ".join(column.name for column in columns)
-        options = f"union_by_name = true, hive_partitioning = {hive}"
+        options = f"hive_partitioning = {hive}"
         return f"(select {names} from read_parquet([{listed}], {options}))"
 
     def append(self, name: str, rows: pa.Table) -> None:

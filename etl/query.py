@@ -98,7 +98,10 @@ def reading(lake: Lake, wanted: str | None = None) -> Iterator[Callable[..., pa.
                     raise
                 raise _explained(error) from None
             except (duckdb.Error, pa.ArrowException) as error:
-                if type(error) in MAY_BE_DAMAGE and (damaged := damage.find(lake.path)):
+                # A file that leads out of the lake is told as one that may not be read.
+                leads_out = isinstance(error, duckdb.PermissionException) and str(lake.path) in str(error)
+                may_be = leads_out or type(error) in MAY_BE_DAMAGE
+                if may_be and (damaged := damage.find(lake.path)):
                     raise damaged from None
                 raise _explained(error) from None
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import deltalake
 
-from etl import marts, rewrite, views
+from etl import damage, marts, rewrite, views
 from etl.dictionary import TABLES
 from etl.errors import LakeBusy, UsageError
 from etl.lake import Lake, crowded
@@ -75,6 +75,8 @@ def maintain(
     chores = _Chores(settings, lake, not dry_run)
     found = []
     with lake.writing(), nullcontext() if dry_run else lake.lock("maintain"):
+        # Nothing is merged, and nobody is told that all is well, where rows cannot be read.
+        damage.check_footers(lake.path)
         # What needs no space comes first: it makes room for the rest.
         for number, chore in enumerate(chores.all(), start=1):
             found.append(chore())

@@ -20,7 +20,7 @@ from etl.settings import Settings
 from etl.sweep import sweep
 from etl.views import connect
 
-KILLS = 30
+KILLS = 10  # `make torture` has some hundreds
 
 
 @pytest.fixture(scope="module")

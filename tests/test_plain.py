@@ -124,7 +124,7 @@ def test_an_ordinary_document_is_plain_and_a_fleet_of_them_is() -> None:
         assert plain.Reader().add(orjson.loads(text), (1, 0, 1, OBSERVED_AT)), text
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(changes=st.lists(CHANGES, min_size=1, max_size=4))
 def test_both_ways_lead_to_the_same_rows(changes: list[Any], staging: Staging) -> None:
     documents = []

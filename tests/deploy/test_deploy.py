@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import kubernetes_validate
@@ -53,6 +54,14 @@ def test_the_settings_of_the_manifest_are_settings(tmp_path: Path) -> None:
     # A setting that is none would be told before.
     asked = run([str(DEMETER), "sql", "select 1"], tmp_path)
     assert asked.stdout.startswith("demeter: there is no lake at"), asked.stdout
+
+
+def test_a_linter_has_nothing_to_say_about_the_container(tmp_path: Path) -> None:
+    linter = str(Path(sys.executable).with_name("hadolint"))
+    found = run([linter, "--no-color", str(DEPLOY / "container/Containerfile")], tmp_path)
+    assert (found.returncode, found.stdout) == (0, "")
+    (tmp_path / "Bad").write_text("FROM debian\nRUN cd /tmp && sudo apt-get install x\n")
+    assert "DL3004" in run([linter, "--no-color", str(tmp_path / "Bad")], tmp_path).stdout
 
 
 def test_the_steps_of_the_container_make_a_demeter_that_runs(tmp_path: Path) -> None:

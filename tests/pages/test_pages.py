@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from etl.cli import main
+from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -48,7 +53,7 @@ def run(script: str, home: Path) -> str:
     output = home / "output"
     with output.open("w") as file:
         shell = subprocess.Popen(  # noqa: S603 -- what stands on the pages of this checkout
-            ["bash", "-euxc", script],  # noqa: S607
+            ["bash", "-euc", script],  # noqa: S607
             cwd=place,
             env=environment,
             stdout=file,
@@ -106,3 +111,51 @@ def test_what_a_tutorial_writes_is_written(page: str, tmp_path: Path, demo_lake:
     run(script or ":", tmp_path)
     for name in re.findall(r"-o (\S+)", script):
         assert (tmp_path / "demeter" / name).stat().st_size > 100
+
+
+PAGES = ("analyst", "focus", "operator", "prices", "reports")
+# What wants another place, another terminal, or something that only a reader has; tests/test_help.py and
+# tests/notebooks have examples of those.
+ELSEWHERE = re.compile(
+    r"REGION|/etc/|/opt/|emulate|explore|notify|init|completion|reconcile|explain|forget|--pool|sql +#|sql$"
+)
+
+
+def lines() -> list[str]:
+    """The commands of the pages, one a line, that can be run over any lake, with any service."""
+    found = [
+        line.partition("  #")[0].strip()
+        for page in PAGES
+        for language, text in blocks(f"docs/{page}.md")
+        if language == "sh"
+        for line in text.splitlines()
+    ]
+    return sorted({line for line in found if line.startswith("demeter ") and not ELSEWHERE.search(line)})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, demo_lake: Path) -> Path:
+    """A directory with the lake of the demo, and a query."""
+    folder = tmp_path_factory.mktemp("place")
+    shutil.copytree(demo_lake, folder / "lake")
+    (folder / "weekly.sql").write_text("select count(*) from instances")
+    return folder
+
+
+def test_the_pages_have_commands_that_can_be_run() -> None:
+    assert len(lines()) > 25
+
+
+@pytest.mark.parametrize("line", lines())
+def test_a_command_of_a_page_does_what_it_says(
+    line: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    later = FleetSettings(instances=30, start="2026-10-16T00:00:00Z", days=0.1)
+    with Emulator(Fleet(later), Clock.at(later.start)) as service:
+        monkeypatch.setenv("DEMETER_LAKE", "lake")
+        monkeypatch.setenv("DEMETER_ENDPOINT", service.endpoint)
+        monkeypatch.setenv("DEMETER_PROJECT_ID", service.project_id)
+        monkeypatch.setenv("DEMETER_TOKEN", service.token)
+        result = CliRunner().invoke(main, shlex.split(line)[1:])
+    assert result.exit_code == 0, result.output
