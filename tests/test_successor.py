@@ -417,6 +417,22 @@ def test_persons_have_one_pseudonym_in_both_apis(lake: Lake) -> None:
     assert "user_id" not in [row["path"] for row in rows_of(lake, "extras")]
 
 
+def test_a_person_named_as_a_key_of_the_pages_is_forgotten_and_the_pages_stay(lake: Lake) -> None:
+    with Emulator.of_documents(
+        [notebook(1, user={"id": "user-9", "name": "data"}, user_id="user-9")]
+    ) as service:
+        found = committed(service, lake, api="notebooks")
+        settings = settings_of(service, lake, "notebooks")
+    directory = lake.raw(settings.project_id) / found.sweep_id
+    environment = {"DEMETER_LAKE": str(lake.path)}
+    assert CliRunner().invoke(main, ["forget", "user-9"], env=environment).exit_code == 0
+    (body,) = [line["body"] for line in raw.lines(directory, 1)]
+    assert "user-9" not in body
+    assert '"data":[' in body
+    (user,) = rows_of(lake, "users")
+    assert user["user_id"].startswith("forgotten-")
+
+
 def checked(environment: dict[str, str]) -> Result:
     return CliRunner().invoke(main, ["check"], env=environment)
 
