@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-deploy test-notebooks test-examples notebooks wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-deploy test-many test-notebooks test-examples notebooks wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -87,10 +87,13 @@ fuzz: .venv-fuzz/ready ## Look for answers that harm, guided by coverage: make f
 	.venv-fuzz/bin/python -m bench.fuzz pager .fuzz/pager -artifact_prefix=.fuzz/pager- -max_len=4096 -len_control=1 $(ARGS)
 
 test-duckdb15: .venv-duckdb15/ready ## Run the tests on DuckDB 1.5, the line before the default
-	.venv-duckdb15/bin/python $(PYTEST) $(ARGS)
+	.venv-duckdb15/bin/python $(PYTEST) -m 'not long' $(ARGS)
 
 test-lowest: .venv-lowest/ready ## Run the tests on the lowest dependencies that are promised
-	.venv-lowest/bin/python $(PYTEST) $(ARGS)
+	.venv-lowest/bin/python $(PYTEST) -m 'not long' $(ARGS)
+
+test-many: .venv/ready ## Sweep three hundred projects in one run (minutes)
+	$(BIN)/python -m pytest -q tests/many $(ARGS)
 
 test-focus: .venv/ready .venv-focus/ready ## Run the FOCUS validator over an export: wants Python 3.12
 	$(BIN)/python tests/validate_focus.py .venv-focus
@@ -132,7 +135,7 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
 	test -s schema.txt && test -s "$$folder"/lib/python*/site-packages/etl/notebooks/tour.py && echo "The wheel works outside the checkout."
 
-test-all: test-duckdb15 test-lowest test-focus test-browser test-deploy test-notebooks test-examples wheel ## Run what `test` leaves out: the other versions, FOCUS, a browser, deploy/, notebooks, README, the wheel
+test-all: test-duckdb15 test-lowest test-many test-focus test-browser test-deploy test-notebooks test-examples wheel ## Run what `test` leaves out: the other versions, many projects, FOCUS, a browser, deploy/, notebooks, README, the wheel
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt

@@ -25,6 +25,10 @@ class BadRequest(UsageError):
     """The service answered 400: something asked for is not to its liking."""
 
 
+class CredentialsRefused(Refused):
+    """The service does not take whoever asks for whom it says to be, whatever is asked for."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer of the service, its body already redacted; `received_bytes` counts the body as sent."""

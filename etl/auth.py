@@ -43,8 +43,9 @@ def can_ask_iam(settings: Settings) -> bool:
 
 
 def token_request(settings: Settings) -> dict[str, Any]:
-    """The body that asks IAM for a project-scoped token (POST /v3/auth/tokens)."""
+    """The body that asks IAM for a token (POST /v3/auth/tokens): of the project, else of the account."""
     project = {"name": settings.region} if settings.region else {"id": settings.project_id}
+    domain = {"domain": {"name": settings.domain}}
     user = {
         "name": settings.user,
         "password": settings.password,
@@ -53,7 +54,7 @@ def token_request(settings: Settings) -> dict[str, Any]:
     return {
         "auth": {
             "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": {"project": project},
+            "scope": {"project": project} if settings.region or settings.project_id else domain,
         }
     }
 

@@ -20,6 +20,7 @@ from etl.explore import explore
 from etl.keeping import check, forget, lake_of, maintain, replay
 from etl.notifying import notify
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
+from etl.pricing import prices
 from etl.reporting import report
 from etl.running import build, run, sweep
 from etl.settings import settings_of
@@ -137,6 +138,7 @@ main.add_command(replay)
 main.add_command(forget)
 main.add_command(check)
 main.add_command(maintain)
+main.add_command(prices)
 
 
 @main.command()

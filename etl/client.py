@@ -15,10 +15,20 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import tenacity
 
-from etl.answer import RETRIED, Again, Answer, BadRequest, raise_for, refuses, said_in
+from etl.answer import (
+    RETRIED,
+    Again,
+    Answer,
+    BadRequest,
+    CredentialsRefused,
+    raise_for,
+    refuses,
+    said_in,
+)
 from etl.auth import token_request
 from etl.errors import DemeterError, Refused, ServiceUnavailable, UsageError
 from etl.failures import Unreached
+from etl.pacing import Pace
 from etl.page import BadPage
 from etl.redaction import MASK, redact
 from etl.settings import Settings
@@ -48,7 +58,7 @@ class Credentials(Protocol):
 
     secrets: list[str]
 
-    def headers(self, method: str, url: str) -> Mapping[str, str]:
+    def headers(self, method: str, url: str, body: bytes = b"") -> Mapping[str, str]:
         """What a request is signed in with."""
 
     def renew(self, refused: Mapping[str, str]) -> bool:
@@ -66,13 +76,18 @@ class Client:
     where the first never is; then all that follow fail at once.
     """
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sleep: Callable[[float], object] | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self.settings = settings
         self.request_count = self.retry_count = self.received_bytes = 0
         self._stopped = threading.Event()
         self._sleep = sleep or self._stopped.wait
         self._began = time.monotonic()
-        self._next_slot = 0.0
+        self._pace = pace or Pace(settings.requests_per_second, now=lambda: time.monotonic())
         self._lock = threading.Lock()
         self._transport = Transport(settings, self._spent)
         self._credentials: Credentials = (
@@ -90,14 +105,20 @@ class Client:
         Raises BadRequest, TooLarge, UsageError, Refused or ServiceUnavailable.
         """
         query = urlencode(sorted(params.items()), quote_via=quote, safe="~")
-        url = f"{self.settings.endpoint.rstrip('/')}{path}?{query}"
+        return self._settled(f"{self.settings.endpoint.rstrip('/')}{path}?{query}", None, read)
+
+    def post(self, path: str, body: bytes, read: Callable[[Answer], Read]) -> Read:
+        """The same of the answer to a POST of JSON, which has to ask alone, for it may be sent again."""
+        return self._settled(f"{self.settings.endpoint.rstrip('/')}{path}", body, read)
+
+    def _settled(self, url: str, body: bytes | None, read: Callable[[Answer], Read]) -> Read:
         # One at a time until one was let in: a service that is down costs the attempts of one request, and
         # some wrong signatures side by side would lock the key.
         if not self._welcome:
             with self._trial:
                 if not self._welcome:
-                    return self._persist(lambda: self._read_once(url, read))
-        return self._persist(lambda: self._read_once(url, read))
+                    return self._persist(lambda: self._read_once(url, body, read))
+        return self._persist(lambda: self._read_once(url, body, read))
 
     def stop(self, why: str) -> None:
         """Let no request be sent any more, nor waited for: those that were asked for are Interrupted."""
@@ -106,18 +127,18 @@ class Client:
         )
         self._stopped.set()
 
-    def _read_once(self, url: str, read: Callable[[Answer], Read]) -> Read:
-        answer = self._followed(url)
+    def _read_once(self, url: str, body: bytes | None, read: Callable[[Answer], Read]) -> Read:
+        answer = self._followed(url, body)
         raise_for(answer, url)
         try:
             return read(answer)
         except BadPage as bad:
             raise Again(str(bad)) from None
 
-    def _followed(self, url: str) -> Answer:
-        """The answer to a GET where its redirects lead, all of them on the same server."""
+    def _followed(self, url: str, body: bytes | None) -> Answer:
+        """The answer to a request where its redirects lead, all of them on the same server."""
         for _ in range(MOST_REDIRECTS + 1):
-            answer = self._signed_in(url)
+            answer = self._signed_in(url, body)
             if answer.status not in REDIRECTS or not answer.headers.get("Location"):
                 return answer
             target = _target(url, answer.headers["Location"])
@@ -129,18 +150,20 @@ class Client:
             url = target
         raise UsageError("the endpoint redirects again and again: check DEMETER_ENDPOINT")
 
-    def _signed_in(self, url: str) -> Answer:
-        """The answer to a GET with credentials; Refused where neither these nor new ones are good."""
+    def _signed_in(self, url: str, body: bytes | None) -> Answer:
+        """The answer to a request with credentials; Refused where neither these nor new ones are good."""
         self._check_over()
         try:
-            answer = self._asked(url)
+            answer = self._asked(url, body)
         except TooLarge:
             raise
         except DemeterError as error:
             self._end(error)
         if refuses(answer):
             said, advice = said_in(answer), self._credentials.advice(answer.date)
-            self._end(Refused(f"the service refused the credentials ({answer.status}){said}: {advice}"))
+            self._end(
+                CredentialsRefused(f"the service refused the credentials ({answer.status}){said}: {advice}")
+            )
         self._welcome = self._welcome or answer.status < 300
         return answer
 
@@ -149,14 +172,21 @@ class Client:
         if self._over:
             raise type(self._over)(str(self._over))
 
-    def _asked(self, url: str) -> Answer:
-        """The answer to a GET, with new credentials once if they are refused."""
-        headers = self._credentials.headers("GET", url)
-        answer = self._redacted(self._receive("GET", url, headers))
+    def _asked(self, url: str, body: bytes | None) -> Answer:
+        """The answer to a request, with new credentials once if they are refused."""
+        headers = self._headers(url, body)
+        answer = self._redacted(self._sent(url, body, headers))
         if refuses(answer) and self._credentials.renew(headers):
-            headers = self._credentials.headers("GET", url)
-            answer = self._redacted(self._receive("GET", url, headers))
+            answer = self._redacted(self._sent(url, body, self._headers(url, body)))
         return answer
+
+    def _headers(self, url: str, body: bytes | None) -> Mapping[str, str]:
+        return self._credentials.headers("GET" if body is None else "POST", url, body or b"")
+
+    def _sent(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Received:
+        if body is None:
+            return self._receive("GET", url, headers)
+        return self._receive("POST", url, {**headers, "Content-Type": "application/json"}, data=body)
 
     def _end(self, error: DemeterError) -> NoReturn:
         """Raise what holds for every other request of the run as well."""
@@ -227,7 +257,8 @@ class Client:
         if answer.status in RETRIED or answer.status >= 500:
             raise_for(answer, url)
         if answer.status != 201 or not token:
-            raise Refused(
+            refusal = CredentialsRefused if answer.status == 401 else Refused
+            raise refusal(
                 f"IAM gave no token ({answer.status}){said_in(answer)}: check DEMETER_IAM_ENDPOINT, "
                 "DEMETER_USER, DEMETER_PASSWORD and DEMETER_DOMAIN"
             )
@@ -235,7 +266,8 @@ class Client:
 
     def _receive(self, method: str, url: str, headers: Mapping[str, str], **parts: Any) -> Received:
         """The answer to one request as it came, within the rate allowed."""
-        self._wait_for_slot()
+        if seconds := self._pace.wait_seconds(url):
+            self._pause(seconds)
         with self._lock:
             self.request_count += 1
         try:
@@ -263,15 +295,6 @@ class Client:
                 for form in (secret, *in_json):
                     body = body.replace(form.encode(), MASK)
         return body
-
-    def _wait_for_slot(self) -> None:
-        """Space out the requests of all threads to `requests_per_second`."""
-        with self._lock:
-            now = time.monotonic()
-            slot = max(now, self._next_slot)
-            self._next_slot = slot + 1 / self.settings.requests_per_second
-        if slot > now:
-            self._pause(slot - now)
 
 
 def _server(url: str) -> tuple[str, str]:

@@ -52,3 +52,12 @@ class LakeBusy(DemeterError):
     """Another run holds what this one needs."""
 
     exit_status = 7
+
+
+KINDS = (UsageError, IncompleteListing, CheckFailed, Refused, ServiceUnavailable, LakeBusy)
+
+
+def rebuilt(exit_status: int, said: str) -> DemeterError | None:
+    """The error of that exit status, as another process told of it; None where it is 0."""
+    known = {kind.exit_status: kind for kind in KINDS}
+    return known.get(exit_status, DemeterError)(said) if exit_status else None

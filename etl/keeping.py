@@ -81,12 +81,12 @@ def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> 
     demeter check
     demeter check --format json
     """
-    from etl import projects
+    from etl import discovery
     from etl.checks import check_all
     from etl.lake import Lake
 
     settings = settings_of(given)
-    found = projects.projects_of(given["file"], {"lake": given["lake"]})
+    found = discovery.projects_of(given["file"], {"lake": given["lake"]})
     several = [project for project in found if project.name]
     findings = list(check_all(settings, Lake(settings.lake), several))
     show_rows([finding.row(bool(several)) for finding in findings], format, output)

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import IO
@@ -21,7 +21,7 @@ from urllib.parse import unquote
 import deltalake
 import duckdb
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from etl import damage
 from etl.columns import quoted
@@ -33,6 +33,7 @@ MARKER = "demeter.json"
 FILES_OF_TODAY = 24  # in one table, before they are made one
 COMMITS_BEFORE_CHECKPOINT = 20
 ROW_GROUP_ROWS = 32_768
+MOST_CONFLICTS = 20  # of a commit with deletions by others
 SHORT_WHILE_SECONDS = 0.1  # longer than it takes to look whether a lock is held, which holds it too
 
 # What the disk refuses comes from Python, from Delta's writers and, in several kinds, from DuckDB.
@@ -168,9 +169,14 @@ class Lake:
     def append(self, name: str, rows: pa.Table) -> None:
         """Add rows to a table."""
         wanted = schema(table(name))
-        deltalake.write_deltalake(
-            self.delta(name), rows.select(wanted.names).cast(wanted), mode="append", writer_properties=WRITER
-        )
+        added = rows.select(wanted.names).cast(wanted)
+        for _ in range(MOST_CONFLICTS):
+            with suppress(CommitFailedError):
+                deltalake.write_deltalake(self.delta(name), added, mode="append", writer_properties=WRITER)
+                return
+            # Rows were deleted meanwhile, which Delta takes for a conflict; what is added rests on none.
+            self.delta(name).update_incremental()
+        raise LakeBusy(f"others change {name} of this lake again and again: run this again later")
 
     def replace(self, name: str, project_id: str, since: str, rows: pa.RecordBatchReader) -> None:
         """Put rows in the place of those that the sweeps of a project wrote since the given one."""

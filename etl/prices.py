@@ -141,6 +141,7 @@ PRICE_BOOK = Sheet(
     },
     key=("sku", "region", "kind", "currency"),
     flaw=_wrong_unit,
+    remarks=("source",),
 )
 EXCHANGE_RATES = Sheet(
     name="list of exchange rates",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +13,37 @@ from etl.auth import WAYS
 from etl.errors import DemeterError, UsageError
 from etl.settings import NAMES, Settings
 from etl.sources import TABLES, Said, Values
-from etl.stages import stage
-from etl.values import visible
-
-log = logging.getLogger("demeter")
 
 # What a run with several errors ends with: what does not mend itself first, what needs nothing done last.
 WORST_FIRST = (1, 2, 5, 6, 3, 4, 7)
+MOST_NAMED = 20
 # What says who demeter is: a project that has a way of its own takes none of these from what is said of all.
 IDENTITY = (*WAYS, "sk", "security_token")
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project by the name of its table, and what is said of it, the strongest last; without a name where
-    the settings are of one project alone."""
+    """A project by the name of its table, or the one it has in IAM, and what is said of it, the strongest
+    last; without a name where the settings are of one project alone."""
 
     name: str
     said: Callable[[], list[tuple[str, Values]]]
+    in_iam: str = ""
 
     def settings(self) -> Settings:
         """Its settings; UsageError names what is malformed and where it was said."""
-        return settings.settled(self.said())
+        return settings.placed(settings.settled(self.said()), self.in_iam)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How the work on a project ended: with an error, or well. Where nothing `came`, it ended before
-    anything was committed."""
+    anything was committed. What is known of it besides was `found`."""
 
     project: Project
     error: DemeterError | None
     came: bool = True
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def exit_status(self) -> int:
@@ -58,7 +56,9 @@ class SomeFailed(DemeterError):
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         failed = [each for each in outcomes if each.error]
-        names = ", ".join(f"{each.project.name} ({each.exit_status})" for each in failed)
+        names = ", ".join(f"{each.project.name} ({each.exit_status})" for each in failed[:MOST_NAMED])
+        rest = len(failed) - MOST_NAMED
+        names += f" and {rest} more" if rest > 0 else ""
         super().__init__(f"{len(failed)} of {len(outcomes)} projects failed: {names}; each is told of above")
         self.exit_status = worst([each.exit_status for each in failed])
 
@@ -79,7 +79,7 @@ def projects_of(
     known = [_of_table(said, name, rest, environment) for name in said.projects]
     if not asked:
         return known
-    chosen = [each for each in known if asked in (each.name, _id_of(said, each.name, environment))]
+    chosen = [each for each in known if asked in (each.name, id_of(said, each.name, environment))]
     return chosen or [_alone(said, options, environment)]
 
 
@@ -89,14 +89,9 @@ def one_of(file: Path | None, options: Mapping[str, Any]) -> Settings:
     if len(found) > 1:
         raise UsageError(
             f"the settings are of {len(found)} projects: name one with --project-id "
-            f"({', '.join(each.name for each in found)}), or let `demeter run` sweep all of them"
+            f"({', '.join(each.name for each in found)}), or sweep all of them with --all"
         )
     return found[0].settings()
-
-
-def each(found: Sequence[Project], work: Callable[[Project], DemeterError | None]) -> list[Outcome]:
-    """Work on one project after the other; what goes wrong with one is told, and stops no other."""
-    return [_outcome(project, work) for project in found]
 
 
 def worst(statuses: Sequence[int]) -> int:
@@ -122,20 +117,6 @@ def error_of(outcomes: Sequence[Outcome]) -> DemeterError | None:
     if not outcomes[0].project.name:
         return outcomes[0].error
     return SomeFailed(outcomes) if any(each.error for each in outcomes) else None
-
-
-def _outcome(project: Project, work: Callable[[Project], DemeterError | None]) -> Outcome:
-    with stage("project", is_apart=True, project=project.name) as now:
-        try:
-            outcome = attempt(project, work)
-        except Exception as error:
-            said = f"a defect ({type(error).__name__}: {error}); -v shows where"
-            log.info("where it came from:", exc_info=error)
-            outcome = Outcome(project, DemeterError(said), came=False)
-        if outcome.error:
-            now.error = str(outcome.error)
-            log.error("%s: %s", project.name, visible(now.error))
-    return outcome
 
 
 def _alone(said: Said, options: Mapping[str, Any], environment: Mapping[str, str]) -> Project:
@@ -166,14 +147,14 @@ def _check_ids(said: Said, environment: Mapping[str, str]) -> None:
         )
     seen: dict[Any, str] = {}
     for name in said.projects:
-        project_id = _id_of(said, name, environment)
+        project_id = id_of(said, name, environment)
         if project_id and seen.setdefault(project_id, name) != name:
             raise UsageError(
                 f"{said.path} has the project {project_id} twice, as {seen[project_id]} and {name}: keep one"
             )
 
 
-def _id_of(said: Said, name: str, environment: Mapping[str, str]) -> Any:
+def id_of(said: Said, name: str, environment: Mapping[str, str]) -> Any:
     """The id of a project, as its table or its variable in the environment says it."""
     own = sources.of_environment(environment, ("project_id",), name)
     return own.get("project_id") or said.projects[name].get("project_id")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl.errors import CheckFailed, DemeterError, IncompleteListing
+from etl.errors import CheckFailed, DemeterError, UsageError
+from etl.output import AS_FORMAT, TO_FILE, show_rows
 from etl.settings import settings_of
 from etl.signals import heeded
 from etl.stages import stage
-from etl.terminal import progress_bar
+from etl.terminal import log_as_here, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +50,9 @@ LOG = logging.getLogger("demeter")
     help="What to make of fields and values that the reference does not have (DEMETER_CONTRACT).",
 )
 @click.option("--resume", is_flag=True, help="Go on with the last sweep that was broken off.")
+@click.option("--all", "sweeps_all", is_flag=True, help="List all projects of the settings, side by side.")
+@AS_FORMAT
+@TO_FILE
 @click.pass_obj
 def sweep(
     given: dict[str, Any],
@@ -59,19 +64,23 @@ def sweep(
     concurrency: int | None,
     contract: str | None,
     resume: bool,
+    sweeps_all: bool,
+    format: str | None,
+    output: Path | None,
     **parts: Any,
 ) -> None:
-    """List a project once and commit what was seen to the lake.
+    """List a project once and commit what was seen to the lake; with --all, each of the settings.
 
     Exit status 3 says that the listing could not be proven complete, 4 that it broke the contract; what
-    came is kept all the same, and marked.
+    came is kept all the same, and marked. With --all it is the worst of all, and --format or -o shows
+    how each project ended.
 
     \b
     demeter sweep
-    demeter sweep --resume
     demeter sweep --status RUNNING --status STARTING
+    demeter sweep --all --format json
     """
-    from etl import projects, telemetry
+    from etl import discovery, projects, telemetry
     from etl.scope import Scope
 
     options = {
@@ -83,6 +92,12 @@ def sweep(
         "concurrency": concurrency,
         "contract": contract,
     }
+    if sweeps_all:
+        found = [_named(each) for each in discovery.projects_of(given["file"], options)]
+        _sweep_all(settings_of(given), found, Scope(**parts), resume, format, output)
+        return
+    if format or output:
+        raise UsageError("--format and --output show how several projects ended: give --all as well")
     settings = projects.one_of(given["file"], options)
     with telemetry.told(settings.lake):
         error = _swept(settings, Scope(**parts), resume=resume)
@@ -126,17 +141,18 @@ def run(given: dict[str, Any], /) -> None:
     DEMETER_REPORTS=summary,usage_by_user demeter run
     DEMETER_REPORTS=all DEMETER_REPORTS_FORMAT=html demeter run
     """
-    from etl import notify, projects, publish, telemetry
+    from etl import discovery, notify, projects, publish, telemetry
     from etl.lake import Lake
     from etl.marts import NothingMetered
+    from etl.scope import Scope
 
     settings = settings_of(given)
-    found = projects.projects_of(given["file"], {"lake": given["lake"]})
+    found = discovery.projects_of(given["file"], {"lake": given["lake"]})
     chosen = publish.Chosen.of(settings)
     notify.check(settings)
     _pause(settings.jitter_seconds)
     with telemetry.told(settings.lake), notify.watched(settings) as watch:
-        watch.outcomes = _all_swept(found)
+        watch.outcomes = _all_swept(settings, found, Scope())
         errors = [projects.error_of(watch.outcomes)]
         if errors[0] and not any(outcome.came for outcome in watch.outcomes):
             raise errors[0]
@@ -154,6 +170,32 @@ def run(given: dict[str, Any], /) -> None:
             raise error
 
 
+def _named(project: Project) -> Project:
+    """A project with a name: its id, where the settings are of it alone."""
+    return project if project.name else replace(project, name=project.settings().project_id)
+
+
+def _sweep_all(
+    settings: Settings,
+    found: Sequence[Project],
+    scope: Scope,
+    resume: bool,
+    format: str | None,
+    output: Path | None,
+) -> None:
+    """Sweep all projects, and show how each ended: in a line when it did, or all in the format asked for."""
+    from etl import projects, sweeping, telemetry
+
+    with telemetry.told(settings.lake):
+        is_shown = bool(format or output)
+        outcomes = _all_swept(settings, found, scope, resume=resume, is_told=not is_shown or bool(output))
+        if is_shown:
+            show_rows([sweeping.row(outcome) for outcome in outcomes], format, output)
+        _measured(settings)
+        if error := projects.error_of(outcomes):
+            raise error
+
+
 def _pause(longest_seconds: float) -> None:
     """Wait for a time drawn at random; a signal ends the wait, and the process, at once."""
     if longest_seconds:
@@ -162,20 +204,50 @@ def _pause(longest_seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _all_swept(found: Sequence[Project]) -> list[Outcome]:
-    """Sweep each project, and say how that ended; a defect where there is only one goes its own way."""
-    from etl import projects
-    from etl.scope import Scope
+def _all_swept(
+    settings: Settings,
+    found: Sequence[Project],
+    scope: Scope,
+    *,
+    resume: bool = False,
+    is_told: bool = True,
+) -> list[Outcome]:
+    """Sweep each project side by side with others, and say how that ended; one alone is swept right here."""
+    from etl import projects, sweeping
+    from etl.lake import Lake, private
+    from etl.sweep import looked_after
 
-    def sweep(project: Project) -> DemeterError | None:
-        return _swept(project.settings(), Scope(), name=project.name)
+    if not found[0].name:
+        return [projects.attempt(found[0], lambda one: _swept(one.settings(), scope, resume=resume))]
+    sweeps = sweeping.Sweeps(settings, scope, resume, log_as_here())
+    outcomes = []
+    with heeded(sweeps.stop), progress_bar("sweeping", "projects") as progress:
+        for outcome in sweeps.run(found):
+            outcomes.append(outcome)
+            _tell(outcome, is_told)
+            progress(len(outcomes), len(found))
+    if any(outcome.came for outcome in outcomes):
+        with private():
+            damaged = looked_after(Lake(settings.lake))
+        if damaged:
+            raise damaged
+    order = [project.name for project in found]
+    return sorted(outcomes, key=lambda outcome: order.index(outcome.project.name))
 
-    return projects.each(found, sweep) if found[0].name else [projects.attempt(found[0], sweep)]
+
+def _tell(outcome: Outcome, is_told: bool) -> None:
+    """Say how the sweep of one of several projects ended; what went wrong in any case."""
+    from etl.sweep import line
+    from etl.values import visible
+
+    if outcome.came and is_told:
+        click.echo(f"{outcome.project.name}: {line(outcome.found)}")
+    if outcome.error:
+        LOG.error("%s: %s", outcome.project.name, visible(str(outcome.error)))
 
 
-def _swept(settings: Settings, scope: Scope, *, resume: bool = False, name: str = "") -> DemeterError | None:
-    """Sweep, and say how that ended, of which project if it has a name; what is wrong with the listing is
-    returned."""
+def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> DemeterError | None:
+    """Sweep, and say how that ended; what is wrong with the listing is returned."""
     from etl import contract, sweep
     from etl.client import Client
     from etl.lake import private
@@ -184,18 +256,12 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False, name: str 
     sweep.check(settings)
     client = Client(settings)
     with heeded(client.stop):
-        with private(), progress_bar(f"listing {name}".rstrip(), "instances") as progress:
+        with private(), progress_bar("listing", "instances") as progress:
             found = sweep.sweep(settings, scope, resume=resume, progress=progress, client=client)
-        counts = ", ".join(f"{count} {name.removesuffix('_count')}" for name, count in found.counts.items())
-        whose = f"{name}: " if name else ""
-        click.echo(f"{whose}sweep {found.sweep_id} is {found.verdict}: {counts}")
-    for line in contract.told(settings, found.breaches):
-        LOG.warning("%s", visible(line))
-    if found.error:
-        return found.error
-    if found.verdict != "complete":
-        return IncompleteListing(f"the listing is {found.verdict}: {found.reason}; run the sweep again")
-    return contract.failure(settings, found.breaches, found.counts)
+        click.echo(sweep.line(found.told))
+    for each in contract.told(settings, found.breaches):
+        LOG.warning("%s", visible(each))
+    return sweep.failure(settings, found)
 
 
 def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:

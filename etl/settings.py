@@ -18,6 +18,7 @@ from etl.errors import UsageError
 from etl.sources import DEFAULT_FILE, SECRETS, Values
 
 SHORTEST_KEY = 16
+REGION = "{region}"  # in an endpoint: where it stands, the region of a project is put
 CONTRACTS = ("evolve", "warn", "strict")
 CHOICES = {
     "api": APIS,
@@ -27,7 +28,7 @@ CHOICES = {
 }
 FROM_ZERO = (
     *("max_sweep_age_minutes", "wait_seconds", "quarantine_rows", "jitter_seconds"),
-    *("budget", "notify_forgotten", "notify_again_hours"),
+    *("budget", "notify_forgotten", "notify_again_hours", "workers"),
 )
 MEMORY = re.compile(r"[0-9]+(\.[0-9]+)? *[KMGT]i?B")
 
@@ -51,9 +52,14 @@ class Settings:
     limit: int = 500
     concurrency: int = 4
     requests_per_second: float = 20.0
+    workers: int = 0
+    discover: bool = False
+    regions: str = ""
     tz: str = "Asia/Shanghai"
     billed_statuses: str = "RUNNING"
     prices: str = ""
+    bss_endpoint: str = ""
+    inquiry_hours: float = 24.0
     exchange_rates: str = ""
     currency: str = "CNY"
     dedicated_pools_are_billed: bool = False
@@ -148,7 +154,13 @@ def settled(said: Iterable[tuple[str, Values]]) -> Settings:
             if value is not None:
                 kind = type(getattr(Settings, name))
                 settings = replace(settings, **{name: _converted(value, kind, name, source)})
-    return settings
+    return placed(settings, settings.region)
+
+
+def placed(settings: Settings, project: str) -> Settings:
+    """The settings with the region of a project, with whose name its own begins, in the endpoint."""
+    region = project.partition("_")[0]
+    return replace(settings, endpoint=settings.endpoint.replace(REGION, region)) if region else settings
 
 
 def settings_of(given: Mapping[str, Any], **options: Any) -> Settings:
@@ -176,6 +188,8 @@ def check_key(key: str) -> None:
 
 def check_url(url: str, name: str, allow_http: bool) -> None:
     """Raise UsageError unless the URL can be sent requests with credentials in them."""
+    if REGION in url:
+        raise UsageError(f"{name} has {REGION} in it, and no region is known: set region")
     if "@" in url:
         raise UsageError(f"{name} may only hold a host and a path: take user and password out")
     parts = _split(url)

@@ -35,13 +35,14 @@ class Sheet:
     """What a sheet holds: how each column is read, which rows may not be valid together, and more.
 
     `flaw` says what is wrong with a row whose cells are right by themselves. Every sheet has the
-    columns `valid_from` and `valid_to`.
+    columns `valid_from` and `valid_to`. A column of `remarks` may be there, and is not read.
     """
 
     name: str
     parsers: Mapping[str, Parser]
     key: tuple[str, ...]
     flaw: Callable[[Values], str | None]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,8 @@ def _told(path: Path, sheet: Sheet, where: str, problems: Sequence[Problem]) -> 
 
 
 def _warn_of_extra(path: Path, header: Sequence[str], sheet: Sheet) -> None:
-    extra = [name for name in header if name and name not in sheet.parsers]
+    known = (*sheet.parsers, *sheet.remarks)
+    extra = [name for name in header if name and name not in known]
     if extra:
         log.warning(
             "the %s %s has columns that are not read: %s",

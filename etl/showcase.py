@@ -45,6 +45,9 @@ def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> Non
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8642, show_default=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--instances", default=200, show_default=True, help="Instances at the start.")
+@click.option(
+    "--projects", default=1, type=click.IntRange(min=1), show_default=True, help="Projects, a fleet each."
+)
 @click.option("--days", default=7.0, show_default=True, help="Days that the fleet lives.")
 @click.option("--seed", default=7, show_default=True, help="Draws another fleet.")
 @click.option("--sample", is_flag=True, help="Serve the reference's sample response instead of a fleet.")
@@ -55,6 +58,7 @@ def emulate(
     host: str,
     port: int,
     instances: int,
+    projects: int,
     days: float,
     seed: int,
     sample: bool,
@@ -68,6 +72,7 @@ def emulate(
 
     \b
     demeter emulate --port 0 --instances 300
+    demeter emulate --port 0 --projects 20 --instances 5
     demeter emulate --port 0 --fault total_count=500
     """
     from etl.emulator import Clock, FleetSettings
@@ -76,4 +81,13 @@ def emulate(
     start = instant_of(instant)
     fleet = FleetSettings(instances=instances, seed=seed, start=start, days=days)
     clock = Clock.at(start, speed)
-    serve(fleet, clock, faults_of(faults), sample=sample, host=host, port=port, say=click.echo)
+    serve(
+        fleet,
+        clock,
+        faults_of(faults),
+        projects=projects,
+        sample=sample,
+        host=host,
+        port=port,
+        say=click.echo,
+    )

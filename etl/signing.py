@@ -19,16 +19,15 @@ class Signature:
         self.settings = settings
         self.secrets = [settings.sk, settings.security_token]
 
-    def headers(self, method: str, url: str) -> Mapping[str, str]:
-        """The signature of a request without a body, and the headers that it is over."""
+    def headers(self, method: str, url: str, body: bytes = b"") -> Mapping[str, str]:
+        """The signature of a request, and the headers that it is over."""
         from huaweicloudsdkcore.sdk_request import SdkRequest
         from huaweicloudsdkcore.signer.signer import Signer
 
         parts = urlsplit(url)
-        headers = {
-            "X-Sdk-Date": f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}",
-            "X-Project-Id": self.settings.project_id,
-        }
+        headers = {"X-Sdk-Date": f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"}
+        if self.settings.project_id:
+            headers["X-Project-Id"] = self.settings.project_id
         if self.settings.security_token:
             headers["X-Security-Token"] = self.settings.security_token
         request = SdkRequest(
@@ -37,7 +36,7 @@ class Signature:
             resource_path=parts.path or "/",
             query_params=parse_qsl(parts.query, keep_blank_values=True),
             header_params=headers,
-            body="",
+            body=body.decode(),
         )
         signed: Mapping[str, str] = Signer(self.settings).sign(request).header_params
         return signed

@@ -94,6 +94,14 @@ def note(**about: Value) -> None:
         each = None if each.is_apart else each.within
 
 
+def graft(part: Stage) -> None:
+    """Put a stage of another process into the present one, as if it had been begun here."""
+    now = _NOW.get()
+    if now:
+        part.within = now
+        now.parts.append(part)
+
+
 def present() -> Stage | None:
     """The stage that is now, if any is."""
     return _NOW.get()

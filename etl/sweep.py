@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from etl import __version__, raw, rewrite, views
+from etl import __version__, contract, raw, rewrite, views
 from etl.answer import BadRequest
 from etl.auth import check_credentials
 from etl.changes import Observer, changes, compare, count, load_last
@@ -20,7 +20,7 @@ from etl.client import Client
 from etl.contract import Breach, breaches
 from etl.damage import Damaged
 from etl.dictionary import table
-from etl.errors import DemeterError, ServiceUnavailable
+from etl.errors import DemeterError, IncompleteListing, ServiceUnavailable
 from etl.flatten import Staging
 from etl.lake import Lake, schema
 from etl.listing import Outcome
@@ -48,6 +48,27 @@ class Sweep:
     error: DemeterError | None
     breaches: tuple[Breach, ...] = ()
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is told of it in a line, or a row."""
+        return {"sweep_id": self.sweep_id, "verdict": self.verdict, **self.counts}
+
+
+def line(told: Mapping[str, Any]) -> str:
+    """What a sweep came to."""
+    counted = (name for name in told if name.endswith("_count"))
+    counts = ", ".join(f"{told[name]} {name.removesuffix('_count')}" for name in counted)
+    return f"sweep {told['sweep_id']} is {told['verdict']}: {counts}"
+
+
+def failure(settings: Settings, found: Sweep) -> DemeterError | None:
+    """What is wrong with a sweep that was committed; None where all is well."""
+    if found.error:
+        return found.error
+    if found.verdict != "complete":
+        return IncompleteListing(f"the listing is {found.verdict}: {found.reason}; run the sweep again")
+    return contract.failure(settings, found.breaches, found.counts)
+
 
 def sweep(
     settings: Settings,
@@ -66,21 +87,26 @@ def sweep(
     scope = replace(scope, api=settings.api)
     with stage("sweep", scope=scope.text) as now:
         found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
-        try:
-            _look_after(lake)
-        except Damaged as damaged:
-            # What is committed stays, and the next build makes the marts again.
-            if damaged.is_derived:
-                log.warning("%s", damaged)
-            else:
-                found = replace(found, error=found.error or damaged)
+        damaged = looked_after(lake)
+        found = replace(found, error=found.error or damaged)
         now.found |= {"verdict": found.verdict, **found.counts}
         now.error = str(found.error or "")
     return found
 
 
+def looked_after(lake: Lake) -> DemeterError | None:
+    """Show readers what was committed, and keep the lake as fast as it is; what is damaged is returned."""
+    try:
+        _look_after(lake)
+    except Damaged as damaged:
+        if not damaged.is_derived:
+            return damaged
+        # What is committed stays, and the next build makes the marts again.
+        log.warning("%s", damaged)
+    return None
+
+
 def _look_after(lake: Lake) -> None:
-    """Show readers what was committed, and keep the lake as fast as it is."""
     with lake.writing():
         with stage("views"):
             views.refresh(lake)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import click
@@ -71,11 +72,14 @@ def rate(done: int, seconds: float, things: str) -> str:
 
 
 class Lines(logging.Formatter):
-    """Log records as text, a line each, after the trace of where they came from if they have one."""
+    """Log records as text, a line each, after the trace of where they came from if they have one, with the
+    project that they are about where there are several."""
 
     def format(self, record: logging.LogRecord) -> str:
         trace = self.formatException(record.exc_info) + "\n" if record.exc_info else ""
-        return f"{trace}demeter: {record.getMessage()}"
+        project = about().get("project")
+        whose = f"{project}: " if project else ""
+        return f"{trace}demeter: {whose}{record.getMessage()}"
 
 
 class JsonLines(logging.Formatter):
@@ -99,3 +103,10 @@ def log_to_stderr(verbose: bool, log_format: str) -> None:
     logger = logging.getLogger("demeter")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def log_as_here() -> Callable[[], None]:
+    """What makes another process log as this one does."""
+    logger = logging.getLogger("demeter")
+    log_format = "json" if any(isinstance(each.formatter, JsonLines) for each in logger.handlers) else "text"
+    return partial(log_to_stderr, logger.level <= logging.INFO, log_format)

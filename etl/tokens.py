@@ -57,7 +57,7 @@ class Tokens:
         elif can_ask_iam(settings):
             self._issue = ask_iam
 
-    def headers(self, method: str, url: str) -> Mapping[str, str]:
+    def headers(self, method: str, url: str, body: bytes = b"") -> Mapping[str, str]:
         """What a request is signed in with."""
         if not self._token:
             self._replace("")

@@ -10,12 +10,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from etl import client as client_module
 from etl.client import Answer, BadRequest, Client, TooLarge
@@ -315,20 +312,6 @@ def test_requests_of_all_threads_are_spaced_out(service: Emulator, clock: Time) 
         list(pool.map(lambda _: ask(client), range(12)))
     # The last of twelve may leave 11 / 4 s after the first, however the threads take turns.
     assert clock.now >= 1000 + 11 / 4
-
-
-@given(rate=st.floats(0.1, 1000), count=st.integers(1, 30))
-def test_no_two_requests_are_closer_than_the_rate_allows(rate: float, count: int) -> None:
-    clock = Time()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client_module, "time", clock)
-        client = Client(Settings(token="t", requests_per_second=rate), sleep=clock.sleep)
-        sent = []
-        for _ in range(count):
-            client._wait_for_slot()
-            sent.append(clock.now)
-    gaps = [later - earlier for earlier, later in pairwise(sent)]
-    assert all(gap >= 1 / rate - 1e-6 for gap in gaps)
 
 
 # Tokens.

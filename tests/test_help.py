@@ -70,7 +70,9 @@ def here(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     later = FleetSettings(instances=30, start="2026-10-16T00:00:00Z", days=0.1)
     with Emulator(Fleet(later), Clock.at(later.start)) as service, Webhook() as webhook:
-        given = environment_for(service, place / "demeter-demo", DEMETER_WEBHOOK_URL=webhook.url)
+        others = {"DEMETER_BSS_ENDPOINT": service.endpoint, "DEMETER_REGION": "region-1"}
+        others["DEMETER_WEBHOOK_URL"] = webhook.url
+        given = environment_for(service, place / "demeter-demo", **others)
         for name, value in given.items():
             monkeypatch.setenv(name, value)
         yield place

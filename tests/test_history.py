@@ -18,6 +18,8 @@ from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.lake import Lake
 from etl.settings import Settings
 
+pytestmark = pytest.mark.long
+
 START = "2026-01-01T00:00:00Z"
 SHAPE = Shape(instances=40, days=3, created_share=0.1)
 

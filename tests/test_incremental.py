@@ -18,6 +18,8 @@ from bench.relations import Sweep
 from etl import marts
 from etl.emulator.clock import microseconds
 
+pytestmark = pytest.mark.long
+
 HOUR = 60 * MINUTE
 BEGIN = microseconds("2026-10-20T03:00:00Z")
 DAYS = 8

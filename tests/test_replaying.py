@@ -28,6 +28,8 @@ from etl.replay import replay
 from etl.scope import Scope
 from etl.settings import Settings
 
+pytestmark = pytest.mark.long
+
 A, B, C, D = (Notebook(number) for number in (1, 2, 3, 4))
 FIRST = Scope(workspaces=("ws-1",))
 # Truths are quarantined by one who does not know them.

@@ -3,6 +3,9 @@
 Wants `demeter` on the workers (`DEMETER_COMMAND`, such as /opt/demeter/bin/demeter), and for each project a
 directory with a `demeter.toml` under `DEMETER_PROJECTS` (such as /etc/demeter). Projects may share a lake.
 
+Hundreds of projects are as many directories as there are machines to spread them over. Each has tables of its
+projects, or `discover` and its own `regions`, and a lake; a run sweeps them side by side.
+
 A run that Airflow missed is not made up for (`catchup=False`), for a sweep lists what is there now: the next
 one closes the gap, with wider bounds. Runs do not overlap, and each project fails by itself.
 """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 from etl.emulator.clock import Clock
-from etl.emulator.emulator import Emulator
+from etl.emulator.emulator import PROJECT_ID, Emulator
 from etl.emulator.faults import Faults
 from etl.emulator.fleet import Fleet
 from etl.emulator.settings import FleetSettings
@@ -20,6 +21,7 @@ def serve(
     clock: Clock,
     faults: Faults,
     *,
+    projects: int,
     sample: bool,
     host: str,
     port: int,
@@ -30,7 +32,7 @@ def serve(
         service = (
             Emulator.of_sample(faults=faults, host=host, port=port)
             if sample
-            else Emulator(Fleet(fleet), clock, faults, host=host, port=port)
+            else Emulator(None, clock, faults, fleets=fleets(fleet, projects), host=host, port=port)
         )
         with service:
             for line in environment(service):
@@ -40,8 +42,23 @@ def serve(
         raise UsageError(f"{host}:{port} cannot be listened on: {error.strerror}; try --port 0") from None
 
 
+def fleets(settings: FleetSettings, projects: int) -> dict[str, Fleet]:
+    """A fleet for each of so many projects, each drawn differently."""
+    ids = [PROJECT_ID, *(hashlib.sha256(b"%d" % number).hexdigest()[:32] for number in range(1, projects))]
+    return {key: Fleet(replace(settings, seed=settings.seed + number)) for number, key in enumerate(ids)}
+
+
 def environment(service: Emulator) -> list[str]:
-    """Shell lines that make demeter list the service."""
+    """Shell lines that make demeter list the service: its project, or all where there are several."""
+    if len(service.project_ids) > 1:
+        return [
+            f"export DEMETER_ENDPOINT={service.endpoint}",
+            f"export DEMETER_IAM_ENDPOINT={service.endpoint}",
+            f"export DEMETER_DOMAIN={service.domain}",
+            f"export DEMETER_USER={service.user}",
+            f"export DEMETER_PASSWORD={service.password}",
+            "export DEMETER_DISCOVER=true",
+        ]
     return [
         f"export DEMETER_ENDPOINT={service.endpoint}",
         f"export DEMETER_PROJECT_ID={service.project_id}",

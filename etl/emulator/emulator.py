@@ -10,6 +10,7 @@ from typing import Any, Self
 import orjson
 
 from etl.emulator.answers import Answer
+from etl.emulator.billing import Billing
 from etl.emulator.clock import Clock
 from etl.emulator.faults import Faults
 from etl.emulator.listing import Listing
@@ -114,6 +115,16 @@ class Emulator:
     @faults.setter
     def faults(self, faults: Faults) -> None:
         self._service.faults = faults
+
+    @property
+    def faults_of(self) -> dict[str, Faults]:
+        """What goes wrong with a project alone, by its id, in the place of `faults`."""
+        return self._service.faults_of
+
+    @property
+    def billing(self) -> Billing:
+        """What the billing service says of prices."""
+        return self._service.billing
 
     @property
     def requests(self) -> Requests:

@@ -42,6 +42,7 @@ class Faults:
     status_moves_per_page: int = 0  # So many instances start, or stop.
 
     # Answers that are errors.
+    answer: Answer | None = None  # Every answer is this one.
     fail_next: list[Answer] = field(default_factory=list)  # The next answers, in turn.
     fail_next_token: list[Answer] = field(default_factory=list)  # Likewise for tokens.
     # An answer by the number of the request: 1 is the first since the requests were cleared, and
@@ -65,7 +66,7 @@ class Faults:
         """The error that is due for a request, by its number, if one is."""
         if number in self.fail_at_request:
             return self.fail_at_request[number]
-        return self.fail_next.pop(0) if self.fail_next else None
+        return self.fail_next.pop(0) if self.fail_next else self.answer
 
     def throttled(self, now_us: int) -> Answer | None:
         """The 429 that is due, if one is; else the request counts as let through."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from etl.emulator import answers, notebooks, paging
 from etl.emulator.answers import Answer, Declined
+from etl.emulator.billing import RATINGS_PATH, Billing
 from etl.emulator.clock import Clock, http_date
 from etl.emulator.faults import Faults
 from etl.emulator.listing import Listing
@@ -18,8 +19,9 @@ from etl.emulator.signatures import ALGORITHM, Signatures, Signed
 from etl.emulator.tokens import Tokens
 
 TOKENS_PATH = "/v3/auth/tokens"
+PROJECTS_PATH = "/v3/auth/projects"
 
-Answering = Callable[["Received", Listing, int], Answer]
+Answering = Callable[["Received", Listing, int, Faults], Answer]
 
 
 @dataclass
@@ -63,6 +65,8 @@ class Service:
         self.signatures = signatures
         self.clock = clock
         self.faults = faults
+        self.faults_of: dict[str, Faults] = {}  # Of a project alone, in the place of those of all.
+        self.billing = Billing()
         self.requests = Requests()
         # What listing requests are answered with instead, by how their path ends.
         self.overrides: dict[str, Answer] = {}
@@ -103,6 +107,12 @@ class Service:
             if self.faults.fail_next_token:
                 return self.faults.fail_next_token.pop(0)
             return self.tokens.grant(received.body)
+        if (received.method, received.path) == ("GET", PROJECTS_PATH):
+            self._let_in(received, None)
+            return self.tokens.projects()
+        if (received.method, received.path) == ("POST", RATINGS_PATH):
+            self._let_in(received, None)
+            return self.billing.answer(received.body)
         match (received.method, received.path.split("/")):
             case ("GET", ["", "v1", project_id, "demanager", "instances"]) if project_id:
                 return self._listed(received, project_id, self._page)
@@ -114,18 +124,18 @@ class Service:
 
     def _listed(self, received: Received, project_id: str, answering: Answering) -> Answer:
         self._forget_if_cleared()
-        faults, now_us = self.faults, self.clock.now_us()
+        faults, now_us = self.faults_of.get(project_id, self.faults), self.clock.now_us()
         broken = faults.scripted(len(self.requests)) or faults.throttled(now_us)
         if broken is not None:
             return broken
         self._let_in(received, project_id)
         given = [answer for end, answer in self.overrides.items() if received.path.endswith(end)]
-        return faults.delivered(
-            given[-1] if given else answering(received, self.listings[project_id], now_us)
-        )
+        listing = self.listings[project_id]
+        return faults.delivered(given[-1] if given else answering(received, listing, now_us, faults))
 
-    def _let_in(self, received: Received, project_id: str) -> None:
-        """Raise Declined unless the request is signed with the access key, or carries a good token."""
+    def _let_in(self, received: Received, project_id: str | None) -> None:
+        """Raise Declined unless the request is signed with the access key, or carries a good token; without a
+        project, one of any will do."""
         headers = received.headers
         if headers.get("authorization", "").startswith(ALGORITHM):
             signed = Signed(received.method, received.path, received.query, headers, received.body)
@@ -133,26 +143,26 @@ class Service:
         else:
             self.tokens.use(headers.get("x-auth-token"), project_id, self.faults.expire_token_after)
 
-    def _page(self, received: Received, listing: Listing, now_us: int) -> Answer:
+    def _page(self, received: Received, listing: Listing, now_us: int, faults: Faults) -> Answer:
         query = read_query(received.params)
-        rows = listing.select(query, now_us, self.faults)
-        cut = paging.page(rows, query, self.faults)
-        body = paging.body(cut, len(rows), self.faults, now_us)
-        if query.is_plain and listing.verbatim and paging.is_whole(cut, rows, self.faults):
+        rows = listing.select(query, now_us, faults)
+        cut = paging.page(rows, query, faults)
+        body = paging.body(cut, len(rows), faults, now_us)
+        if query.is_plain and listing.verbatim and paging.is_whole(cut, rows, faults):
             body = listing.verbatim
-        listing.drift(rows, query, now_us, self.faults)
+        listing.drift(rows, query, now_us, faults)
         return Answer(200, body)
 
-    def _notebooks(self, received: Received, listing: Listing, now_us: int) -> Answer:
+    def _notebooks(self, received: Received, listing: Listing, now_us: int, faults: Faults) -> Answer:
         """A page of the successor, whose rows are those of the same listing."""
         query = read_notebook_query(received.params, own_only=not received.path.endswith("/all"))
-        rows = notebooks.chosen(listing.select(query.rows, now_us, self.faults), query, now_us)
-        cut, told = notebooks.page(paging.page(rows, query.rows, self.faults), len(rows), query.rows, now_us)
-        body = paging.notebook_body(cut, told, len(rows), self.faults)
-        listing.drift(rows, query.rows, now_us, self.faults)
+        rows = notebooks.chosen(listing.select(query.rows, now_us, faults), query, now_us)
+        cut, told = notebooks.page(paging.page(rows, query.rows, faults), len(rows), query.rows, now_us)
+        body = paging.notebook_body(cut, told, len(rows), faults)
+        listing.drift(rows, query.rows, now_us, faults)
         return Answer(200, body)
 
-    def _flavors(self, received: Received, listing: Listing, now_us: int) -> Answer:
+    def _flavors(self, received: Received, listing: Listing, now_us: int, faults: Faults) -> Answer:
         """All flavors; what goes wrong with a listing goes well here."""
         found = notebooks.flavors()
         told = {"current": 0, "pages": 1, "size": len(found)}

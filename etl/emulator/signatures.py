@@ -54,7 +54,7 @@ class Signatures:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def check(self, request: Signed, project_id: str) -> None:
+    def check(self, request: Signed, project_id: str | None) -> None:
         """Raise Declined unless the request is signed with the key; five failures in a row lock it."""
         with self._lock:
             now_us = self._clock.now_us()
@@ -66,7 +66,7 @@ class Signatures:
             else:
                 self._count_failure(now_us)
                 raise Declined(refusal)
-        if request.headers.get("x-project-id", project_id) != project_id:
+        if project_id and request.headers.get("x-project-id", project_id) != project_id:
             raise Declined(answers.PROJECT_MISMATCH)
 
     def _count_failure(self, now_us: int) -> None:

@@ -1,4 +1,4 @@
-"""Tokens as IAM issues them: for a user, in one project, for a time, against a password."""
+"""Tokens as IAM issues them: for a user, in one project or the account, for a time, against a password."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import orjson
 from etl.emulator import answers
 from etl.emulator.answers import Answer, Declined
 from etl.emulator.clock import Clock, iam_date
+
+OF_ACCOUNT = ""  # In the place of a project, where a token is for the whole account.
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Tokens:
                     return token.text
             return self.issue(project_id).text
 
-    def use(self, text: str | None, project_id: str, uses: int | None) -> None:
-        """Count one use of a token; raise Declined unless it is good for the project."""
+    def use(self, text: str | None, project_id: str | None, uses: int | None) -> None:
+        """Count one use of a token; raise Declined unless it is good for the project, or any."""
         if not text:
             raise Declined(answers.NO_TOKEN)
         token = self._issued.get(text)
@@ -74,7 +76,7 @@ class Tokens:
             raise Declined(answers.TOKEN_INVALID)
         if self._is_spent(token, uses):
             raise Declined(answers.TOKEN_EXPIRED)
-        if token.project_id != project_id:
+        if project_id is not None and token.project_id != project_id:
             raise Declined(answers.PROJECT_MISMATCH)
         token.uses += 1
 
@@ -90,6 +92,23 @@ class Tokens:
         described = {"token": self._described(token)}
         return answers.of_json(201, described, X_Subject_Token=token.text)
 
+    def projects(self) -> Answer:
+        """The projects that the user may see, as GET /v3/auth/projects lists them."""
+        domain_id = _hexadecimal(self.account.domain)
+        rows = [
+            {
+                "domain_id": domain_id,
+                "is_domain": False,
+                "parent_id": domain_id,
+                "name": name,
+                "description": "",
+                "id": project_id,
+                "enabled": True,
+            }
+            for name, project_id in self.account.projects.items()
+        ]
+        return answers.of_json(200, {"projects": rows, "links": {"next": None, "previous": None}})
+
     def _is_spent(self, token: Token, uses: int | None) -> bool:
         used_up = uses is not None and token.uses >= uses
         return used_up or self._clock.now_us() >= token.expires_us
@@ -99,7 +118,10 @@ class Tokens:
         given = (user.get("name"), user.get("password"), user.get("domain", {}).get("name"))
         if given != (account.user, account.password, account.domain):
             raise Declined(answers.IAM_REFUSED)
-        project = auth.get("scope", {}).get("project")
+        scope = auth.get("scope", {})
+        if scope.get("domain") == {"name": account.domain}:
+            return OF_ACCOUNT
+        project = scope.get("project")
         if not project:
             raise Declined(answers.iam(403, "The token is not project-scoped.", "Forbidden"))
         asked = account.projects.get(project.get("name")) or project.get("id")
@@ -111,13 +133,14 @@ class Tokens:
         account = self.account
         domain = {"id": _hexadecimal(account.domain), "name": account.domain}
         names = {project_id: name for name, project_id in account.projects.items()}
-        project = {"domain": domain, "id": token.project_id, "name": names[token.project_id]}
+        project = {"domain": domain, "id": token.project_id, "name": names.get(token.project_id)}
+        scope = {"domain": domain} if token.project_id == OF_ACCOUNT else {"project": project}
         return {
             "catalog": [],
             "expires_at": iam_date(token.expires_us),
             "issued_at": iam_date(token.issued_us),
             "methods": ["password"],
-            "project": project,
+            **scope,
             "roles": [{"id": "0", "name": "te_admin"}],
             "user": {"domain": domain, "id": account.user_id, "name": account.user},
         }

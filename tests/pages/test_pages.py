@@ -157,5 +157,7 @@ def test_a_command_of_a_page_does_what_it_says(
         monkeypatch.setenv("DEMETER_ENDPOINT", service.endpoint)
         monkeypatch.setenv("DEMETER_PROJECT_ID", service.project_id)
         monkeypatch.setenv("DEMETER_TOKEN", service.token)
+        monkeypatch.setenv("DEMETER_BSS_ENDPOINT", service.endpoint)
+        monkeypatch.setenv("DEMETER_REGION", "region-1")
         result = CliRunner().invoke(main, shlex.split(line)[1:])
     assert result.exit_code == 0, result.output
