@@ -118,10 +118,10 @@ def documents() -> list[dict[str, Any]]:
     ]
 
 
-def run(case: Case, folder: Path) -> Result:
+def run(case: Case, folder: Path, **others: Any) -> Result:
     """The result of one sweep of a service with the fault."""
     with Emulator.of_documents(documents(), faults=case.faults()) as service:
-        settings = settings_for(service, folder, **case.settings)
+        settings = settings_for(service, folder, **case.settings, **others)
         found = swept(settings)
         sent = len(service.requests)
         return result(found, service.ids_throughout(), Lake(settings.lake), sent)

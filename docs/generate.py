@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from etl import errors, schema, sqlfiles
+from etl import correspondence, errors, schema, sqlfiles
 from etl.cli import main
 from etl.dictionary import CHANGE, COMMON, OBSERVED_DATE, TABLES, Column, maps, unit
 from etl.emulator import Faults
@@ -162,16 +162,22 @@ def _tables() -> Iterator[str]:
 
 
 def _column(column: Column) -> tuple[str, ...]:
-    source = f"`{column.field}`, {column.reference}" if column.field else column.reference
+    source = _source(column.field, column.reference) if column.field else column.reference
     return f"`{column.name}`", column.sql_type, unit(column), column.meaning, source
+
+
+def _source(field: str, reference: str) -> str:
+    """A field of the reference, and those of the successor that it is made from there."""
+    own = ", ".join(f"`{each}`" for each in correspondence.fields_of(field))
+    return f"`{field}`, {reference}" + (f"; notebooks: {own}" if own else "")
 
 
 def _maps() -> Iterator[str]:
     yield from ("Its rows come from these maps:", "")
     rows = []
     for each in maps():
-        source = f"`{each.field}`, {each.reference}"
-        rows.append((f"`{each.owner_kind}`", f"`{each.name}`", each.meaning, source))
+        told = (each.meaning, _source(each.field, each.reference))
+        rows.append((f"`{each.owner_kind}`", f"`{each.name}`", *told))
     yield from _table(("owner_kind", "map", "meaning", "in the API"), rows)
 
 

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
+from etl.apis import action
 from etl.errors import Refused, UsageError
 from etl.transport import instant
 
@@ -49,8 +51,9 @@ class Again(Exception):
         self.wait_seconds, self.down = wait_seconds, down
 
 
-def raise_for(answer: Answer, host: str) -> None:
+def raise_for(answer: Answer, url: str) -> None:
     """Raise what a status other than success means; see the error table of the API reference."""
+    host, path = urlsplit(url).hostname or "", urlsplit(url).path
     status = answer.status
     if status < 300:
         return
@@ -59,7 +62,7 @@ def raise_for(answer: Answer, host: str) -> None:
         down = host if status >= 500 else ""
         raise Again(f"the service answered {status}{said}", asked_to_wait(answer), down)
     if status == 403:
-        raise Refused(f"the service forbids this (403){said}: the user needs modelarts:notebook:list")
+        raise Refused(f"the service forbids this (403){said}: the user needs {action(path)}, so grant it")
     if status == 400:
         raise BadRequest(
             f"the service did not accept the request (400){said}: check the options, and project_id"

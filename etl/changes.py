@@ -9,11 +9,12 @@ from datetime import date, datetime
 import duckdb
 import pyarrow as pa
 
+from etl.apis import DEMANAGER, NOTEBOOKS
 from etl.columns import quoted
 from etl.dictionary import Table, all_columns, kept
 from etl.flatten import from_parts, relations
 from etl.lake import Lake
-from etl.scope import WHOLE
+from etl.scope import WHOLES
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Observer:
     """Who saw the rows: the sweep, what its listing proves, and when it ended.
 
     `absence` is the SQL condition, over a row of `last_instances`, under which not having seen the
-    instance means that it left; `whole` says that everything of the project was listed.
+    instance means that it left; `whole` says that everything of the project was listed; `api` by which API.
     """
 
     project_id: str
@@ -29,6 +30,13 @@ class Observer:
     ended_at: datetime
     absence: str = "false"
     whole: bool = False
+    api: str = DEMANAGER
+
+    @property
+    def is_of_another(self) -> str:
+        """The condition that a row of a `last_<table>`, as `last`, was written by a sweep of another API."""
+        these = f"starts_with(scope, 'api={NOTEBOOKS}&') = {str(self.api != NOTEBOOKS).lower()}"
+        return f"last.sweep_id in (select sweep_id from last_sweeps where {these})"
 
 
 # A row of a table left when what it hangs on was seen without it, or left itself. Where `$gone` are the
@@ -58,7 +66,7 @@ select instance_id, exists (
     where documents.instance_id is null and coalesce(documents.created_at = last.created_at, true)
 ) as is_doubted
 from last_instances as last
-where change <> 'gone' and ($absence) and instance_id not in (from seen_instance_ids);
+where change not in ('gone', 'unlisted') and ($absence) and instance_id not in (from seen_instance_ids);
 create or replace temp table doubted_instances as
 select instance_id from away_instances where is_doubted;
 create or replace temp table gone_instances as
@@ -111,11 +119,11 @@ def load_last(connection: duckdb.DuckDBPyConnection, lake: Lake, project_id: str
 def live_since(connection: duckdb.DuckDBPyConnection, scope: str) -> date | None:
     """The first day that can hold the last row of a key that lives, by `last_sweeps`; None for any day."""
     found = connection.execute(
-        "select coalesce(max(day) filter (scope = $2), "
+        "select coalesce(max(day) filter (list_contains($2, scope)), "
         "max(day) filter (scope = $1 and not contains($1, 'status='))) "
         "from (select *, (observed_from at time zone 'UTC')::date as day from last_sweeps) "
         "where verdict = 'complete'",
-        [scope, WHOLE],
+        [scope, list(WHOLES)],
     ).fetchone()
     since: date | None = found[0] if found else None
     return since
@@ -205,36 +213,38 @@ def _changed(table: Table, observer: Observer, in_doubt: bool) -> str:
     """The query of the rows to write of one table; `in_doubt` says that some document has no usable id.
 
     What is in doubt is written once, and once a day, with its last values, as `unread`: it may be there,
-    so it still lives, but nobody saw it.
+    so it still lives, but nobody saw it. What is there by both of two APIs is written again when the other
+    one is listed; what only the one before had is `unlisted` then, for the one now proves nothing about it.
     """
     date = "(now.observed_at at time zone 'UTC')::date"
     ended = f"{quoted(observer.ended_at.isoformat())}::timestamptz"
     end_date = f"({ended} at time zone 'UTC')::date"
     project, sweep = quoted(observer.project_id), quoted(observer.sweep_id)
     names = ", ".join(column.name for column in all_columns(table))
-    whole = observer.whole
+    whole, another = observer.whole, observer.is_of_another
     left = _left(table, "gone_instances", whole, whole and not in_doubt)
     doubted = _left(table, "doubted_instances", False, whole and in_doubt)
     return f"""
         with judged as (
             select now.*, {project} as project_id, {sweep} as sweep_id, {date} as observed_date, case
-                when last.change is null or last.change = 'gone' then 'new'
+                when last.change is null or last.change in ('gone', 'unlisted') then 'new'
                 when {differs(table)} then 'changed'
-                when last.observed_date < {date} or last.change = 'unread' then 'keyframe'
+                when last.observed_date < {date} or last.change = 'unread' or {another} then 'keyframe'
             end as change
             from now_{table.name} as now left join last_{table.name} as last on {same_key(table)}
         ),
         left_behind as (
             select last.* replace ({sweep} as sweep_id, {ended} as observed_at,
-                case when {left} then 'gone' else 'unread' end as change,
+                case when {left} then case when {another} then 'unlisted' else 'gone' end
+                    else 'unread' end as change,
                 {end_date} as observed_date),
                 last.change = 'unread' and last.observed_date >= {end_date} as is_known
             from last_{table.name} as last
-            where last.change <> 'gone' and ({left} or {doubted})
+            where last.change not in ('gone', 'unlisted') and ({left} or {doubted})
                 and not exists (select 1 from now_{table.name} as now where {same_key(table)})
         )
         select {names} from judged where change is not null
         union all by name
-        select {names} from left_behind where change = 'gone' or not is_known
+        select {names} from left_behind where change <> 'unread' or not is_known
         order by {table.keys[0]}
     """

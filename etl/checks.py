@@ -12,12 +12,13 @@ from typing import Any
 
 import duckdb
 
-from etl import damage, marts, sqlfiles, sweep, views
+from etl import apis, damage, marts, sqlfiles, sweep, views
 from etl.client import Client
 from etl.errors import DemeterError, Refused, UsageError
 from etl.lake import Lake
 from etl.page import Page, read_page
 from etl.projects import Project
+from etl.scope import Scope
 from etl.settings import Settings
 
 KIND = "checks"
@@ -129,7 +130,7 @@ def _ask(settings: Settings, pages: list[Page]) -> str:
     """Ask for one instance of all users, keep the page, and say what the service told."""
     sweep.check(settings)
     try:
-        page = _one_instance(settings, "false")
+        page = _one_instance(settings, show_self=False)
     except Refused as refused:
         _check_own(settings, refused)
         raise
@@ -137,12 +138,18 @@ def _ask(settings: Settings, pages: list[Page]) -> str:
     return f"{page.total_count} instances; its clock is {page.observed_at:%Y-%m-%d %H:%M:%SZ}"
 
 
-def _one_instance(settings: Settings, show_self: str) -> Page:
-    path = f"/v1/{settings.project_id}/demanager/instances"
-    params: dict[str, str | int] = {"de_type": "Notebook", "show_self": show_self, "limit": 1}
+def _one_instance(settings: Settings, *, show_self: bool) -> Page:
+    """The smallest page of the first slice, once what comes before it was listed as well."""
+    scope = Scope(show_self=show_self, api=settings.api)
     client = Client(replace(settings, attempts=1))
-    connection = duckdb.connect()
-    return client.get(path, params, lambda answer: read_page(answer.body, answer.date, connection))
+    *_, page = (_small_page(client, text) for text in (*scope.catalogue, scope.slices()[0]))
+    return page
+
+
+def _small_page(client: Client, text: str) -> Page:
+    resource, connection = apis.resource(text), duckdb.connect()
+    path, params = apis.request(client.settings.project_id, text, 0, resource.size(1))
+    return client.get(path, params, lambda answer: read_page(answer.body, answer.date, connection, resource))
 
 
 def _check_own(settings: Settings, refused: Refused) -> None:
@@ -150,12 +157,13 @@ def _check_own(settings: Settings, refused: Refused) -> None:
     if "(403)" not in str(refused):
         return
     try:
-        _one_instance(settings, "true")
+        _one_instance(settings, show_self=True)
     except DemeterError:
         return
+    path, _ = apis.request(settings.project_id, Scope(api=settings.api).text, 0, 0)
     raise Refused(
         "the user may list its own instances only, and is forbidden those of others (403): grant it "
-        "modelarts:notebook:list on the whole project, or sweep with --show-self"
+        f"{apis.action(path)} on the whole project, or sweep with --show-self"
     )
 
 

@@ -129,7 +129,7 @@ class Client:
 
     def _read_once(self, url: str, body: bytes | None, read: Callable[[Answer], Read]) -> Read:
         answer = self._followed(url, body)
-        raise_for(answer, urlsplit(url).hostname or "")
+        raise_for(answer, url)
         try:
             return read(answer)
         except BadPage as bad:
@@ -255,7 +255,7 @@ class Client:
         received = self._receive("POST", url, {}, json=token_request(self.settings))
         answer, token = self._redacted(received), received.headers.get("X-Subject-Token", "")
         if answer.status in RETRIED or answer.status >= 500:
-            raise_for(answer, urlsplit(url).hostname or "")
+            raise_for(answer, url)
         if answer.status != 201 or not token:
             refusal = CredentialsRefused if answer.status == 401 else Refused
             raise refusal(

@@ -10,22 +10,24 @@ from dataclasses import dataclass
 
 import duckdb
 
+from etl import apis, correspondence
 from etl.columns import quoted
 from etl.errors import CheckFailed
-from etl.scope import STATUSES
 from etl.settings import Settings
 
 # Where in a list something stands does not matter.
+_PLACE = r"regexp_replace($path, '\.[0-9]+(\.|$)', '[]\1', 'g')"
 _BREACHES = f"""
 with present as (
     select 'unknown field' as kind, path as place, '' as said from $now_extras
+    where {_PLACE.replace("$path", "path")} not in ($known)
     union all
     select 'odd value', coalesce(field, 'a whole document'), ' is ' || reason from $now_quarantine
     union all
     select 'unknown status', status, '' from $now_instances
-    where status is not null and status not in ({", ".join(map(quoted, STATUSES))})
+    where status is not null and status not in ($statuses)
 )
-select kind, regexp_replace(place, '\\.[0-9]+(\\.|$)', '[]\\1', 'g') || said as name, count(*) as count
+select kind, {_PLACE.replace("$path", "place")} || said as name, count(*) as count
 from present group by all
 """
 
@@ -47,12 +49,16 @@ class Breach:
         return f"{'new: ' if self.is_new else ''}{self.kind} {self.name}, {times}"
 
 
-def breaches(connection: duckdb.DuckDBPyConnection) -> tuple[Breach, ...]:
-    """What the sweep has that the reference has not, held against what was known before it."""
-    now, last = (_BREACHES.replace("$now_", prefix) for prefix in ("now_", "live_"))
+def breaches(connection: duckdb.DuckDBPyConnection, api: str) -> tuple[Breach, ...]:
+    """What the sweep has that the reference of its API has not, held against what was known before it."""
+    known = correspondence.beside() if api == apis.NOTEBOOKS else ("",)
+    query = _BREACHES.replace("$known", ", ".join(map(quoted, sorted(known))))
+    query = query.replace("$statuses", ", ".join(map(quoted, apis.STATUSES[api])))
+    now, last = (query.replace("$now_", prefix) for prefix in ("now_", "live_"))
     for name in ("extras", "quarantine", "instances"):
         connection.execute(
-            f"create or replace temp view live_{name} as from last_{name} where change <> 'gone'"
+            f"create or replace temp view live_{name} as from last_{name} "
+            "where change not in ('gone', 'unlisted')"
         )
     found = connection.execute(
         f"select now.*, last.count is null from ({now}) as now left join ({last}) as last using (kind, name) "

@@ -154,7 +154,8 @@ CHANGE = Column(
     "",
     "derived",
     "new, changed, keyframe (the same again, as on each day), unread (may be in a document without a usable "
-    "id, so not seen and not gone; the last values stand) or gone",
+    "id, so not seen and not gone; the last values stand), gone, or unlisted (only the API that was listed "
+    "before had it, and the one now proves nothing about it)",
 )
 OBSERVED_DATE = Column(
     "observed_date", "date", "common", "", "derived", "UTC date of observed_at; the partition"

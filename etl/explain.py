@@ -196,7 +196,7 @@ def _seen(sighting: dict[str, Any]) -> str:
         for name in ("updated_at", "run_started_at", "stop_at")
         if sighting[name]
     ]
-    state = sighting["change"] if sighting["change"] in ("gone", "unread") else sighting["status"]
+    state = sighting["change"] if sighting["change"] in ("gone", "unlisted", "unread") else sighting["status"]
     return f"{state} at {_clock(sighting['observed_at'])} ({', '.join(told)}), sweep {sighting['sweep_id']}"
 
 

@@ -13,11 +13,13 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from etl import columns, plain, spread, sqlfiles
+from etl import columns, correspondence, plain, spread, sqlfiles, successor
+from etl.apis import NOTEBOOKS
 from etl.columns import quoted
 from etl.dictionary import Table, kept
 from etl.page import faithful
 from etl.raw import RawPage
+from etl.successor import Note, compact, parsed, written
 
 PLAIN_HELD = 5_000  # documents, before they go into the staging tables
 ODD_BYTES = 4_000_000  # likewise
@@ -51,6 +53,26 @@ create table seen_quarantine (
 create sequence part_ids;
 """
 
+# What the documents of the successor say beyond the form that they were put into.
+_NOTES = pa.schema([("document_id", pa.int64()), *((name, pa.string()) for name in Note._fields)])
+_NOTED = """
+insert into seen_extras
+select document_id, instance_id, path, value
+from notes join documents using (document_id) where fault = '' and instance_id is not null;
+insert into seen_quarantine
+select document_id, instance_id, path, md5(value), fault, value, slice, page
+from notes join documents using (document_id) where fault <> ''
+"""
+# What is wrong with them is said of what came: of the whole document, and of the fields that it has.
+_CAME = pa.schema([("document_id", pa.int64()), ("came", pa.large_string())])
+_NAMED = """
+update seen_quarantine as said set document = came, fingerprint = md5(came)
+from originals where said.document_id = originals.document_id and said.field is null;
+update seen_quarantine as said set field = own
+from originals, names
+where said.document_id = originals.document_id and said.field = names.field
+"""
+
 
 class Staging:
     """An in-memory database in which the pages of one sweep become tidy relations."""
@@ -71,6 +93,9 @@ class Staging:
         self._odd: list[tuple[Any, ...]] = []
         self._odd_bytes = 0
         self._next_id = 1
+        self._translator = successor.Translator()
+        self._notes: list[tuple[Any, ...]] = []
+        self._originals: list[tuple[int, str]] = []
 
     def add(self, pages: Sequence[RawPage]) -> None:
         """Flatten pages; their rows are in the staging relations when `settle` was called."""
@@ -86,18 +111,17 @@ class Staging:
             self.connection.execute(f"insert into {name} by name from rows")
             self.connection.unregister("rows")
         if self._odd:
-            arrays = [
-                pa.array(list(values), field.type)
-                for values, field in zip(zip(*self._odd, strict=True), _PAGES, strict=True)
-            ]
-            self.connection.register("pages", pa.Table.from_arrays(arrays, schema=_PAGES))
+            self.connection.register("pages", _table(self._odd, _PAGES))
             spread.spread(self.connection)
             self.connection.unregister("pages")
             self._odd, self._odd_bytes = [], 0
+        self._settle_successors()
 
     def clear(self) -> None:
         """Forget the pages that were added."""
         self._plain.clear()
+        self._translator.clear()
+        self._notes, self._originals = [], []
         for name in ("documents", "seen_attributes", "seen_extras", "seen_quarantine"):
             self.connection.execute(f"delete from {name}")
         for table in _from_fields():
@@ -106,6 +130,9 @@ class Staging:
     def _add(self, raw: RawPage) -> None:
         first, page = self._next_id, raw.page
         self._next_id += _ROOM
+        if page.resource.api == NOTEBOOKS:
+            self._add_successors(first, raw)
+            return
         documents = page.documents
         if documents is None and not page.repaired:
             found = faithful(page.body.encode(), self.connection)
@@ -117,10 +144,55 @@ class Staging:
             if not self._plain.add(document, (number, raw.slice, raw.number, page.observed_at)):
                 self._add_odd(number, raw, f'{{"instances":[{orjson.dumps(document).decode()}]}}')
 
+    def _add_successors(self, first: int, raw: RawPage) -> None:
+        """Flatten a page of the successor: its documents in the form of the reference, or its flavors."""
+        page, write = raw.page, compact
+        documents = page.documents
+        if documents is None and not page.repaired:
+            found = faithful(page.body.encode(), self.connection)
+            documents = found.get(page.resource.rows) if type(found) is dict else None
+        exact = type(documents) is list
+        if documents is None or not exact:
+            documents, write = parsed(page.body, page.resource.rows), written
+        if page.resource.is_catalogue:
+            self._translator.learn(documents, write)
+            return
+        for number, came in enumerate(documents, start=first):
+            document, notes = self._translator.translated(came, write)
+            self._notes += [(number, *note) for note in notes]
+            head = (number, raw.slice, raw.number, page.observed_at)
+            if not exact or not self._plain.add(document, head):
+                self._originals.append((number, write(came)))
+                self._add_odd(number, raw, f'{{"instances":[{write(document)}]}}')
+
+    def _settle_successors(self) -> None:
+        """Put into the staging relations what is beyond the form, and the fields' own names."""
+        if self._notes:
+            self.connection.register("notes", _table(self._notes, _NOTES))
+            self.connection.execute(_NOTED)
+            self.connection.unregister("notes")
+        if self._originals:
+            found = self.connection.execute("select distinct field from seen_quarantine").fetchall()
+            names = [{"field": each, "own": correspondence.own_path(each)} for (each,) in found if each]
+            fields = pa.schema([("field", pa.string()), ("own", pa.string())])
+            self.connection.register("originals", _table(self._originals, _CAME))
+            self.connection.register("names", pa.Table.from_pylist(names, schema=fields))
+            self.connection.execute(_NAMED)
+            self.connection.unregister("originals")
+            self.connection.unregister("names")
+        self._notes, self._originals = [], []
+
     def _add_odd(self, first: int, raw: RawPage, body: str) -> None:
         page = raw.page
         self._odd.append((first, raw.slice, raw.number, page.observed_at, page.repaired, body))
         self._odd_bytes += len(body)
+
+
+def _table(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table."""
+    columns_of = zip(*rows, strict=True)
+    arrays = [pa.array(list(values), each.type) for values, each in zip(columns_of, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def relations(connection: duckdb.DuckDBPyConnection) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from etl.apis import INSTANCES, Resource
 from etl.errors import DemeterError
 from etl.page import Page
-from etl.walk import Walk, judge, last_window, window
+from etl.walk import Walk, judge, last_sized_window, last_window, sized_window, window
 
 Fetch = Callable[[int, int], Page]
 Keep = Callable[[Page], None]
@@ -58,13 +59,14 @@ def list_all(
     limit: int,
     one_answer: int,
     begun: Iterable[Page] = (),
+    resource: Resource = INSTANCES,
 ) -> None:
     """List everything, give each page to `keep`, and write the verdict into `outcome`.
 
     `limit` is the page size, `one_answer` the most rows that may be asked for at once when paging
-    does not work; `begun` are the pages of an earlier walk, to go on from.
+    does not work, if the resource takes any limit; `begun` are the pages of an earlier walk, to go on from.
     """
-    listing = _Listing(fetch, keep, outcome, limit)
+    listing = _Listing(fetch, keep, outcome, limit, resource)
     walk, before = listing.resumed(begun), None
     while outcome.verdict != "complete" and outcome.pass_count < PASSES:
         outcome.pass_count += 1
@@ -75,7 +77,8 @@ def list_all(
         else:
             outcome.verdict, outcome.reason = judge(walk, before)
             before = walk
-        if outcome.verdict != "complete" and (outcome.total_count_last or 0) <= one_answer:
+        small = not resource.sizes and (outcome.total_count_last or 0) <= one_answer
+        if outcome.verdict != "complete" and small:
             listing.in_one_answer()
         walk = Walk()
 
@@ -83,9 +86,10 @@ def list_all(
 class _Listing:
     """One listing: asks for its pages, counts them, and hands them on."""
 
-    def __init__(self, fetch: Fetch, keep: Keep, outcome: Outcome, limit: int) -> None:
-        self.fetch, self.keep, self.outcome = fetch, keep, outcome
-        self.limit = self.most = limit
+    def __init__(self, fetch: Fetch, keep: Keep, outcome: Outcome, limit: int, resource: Resource) -> None:
+        self.fetch, self.keep, self.outcome, self.resource = fetch, keep, outcome, resource
+        self.limit = self.most = resource.size(limit)
+        self.aligned = False
         self.seen: set[str] = set()
         self.served = self.slack = self.stale = 0
         self.doubted = False
@@ -151,6 +155,9 @@ class _Listing:
                 page = self._ask(offset, limit)
             except RequestRefused:
                 page = None  # past the end: the listing has become shorter
+            if page and self._is_rounded(walk, page, offset):
+                self.aligned, reach = True, walk.covered
+                continue
             # Where pages are too small to overlap, a second walk has to prove the first.
             if page and (not offset or offset >= walk.covered or walk.joins(page)):
                 return self._take(walk, page, offset, limit)
@@ -169,7 +176,14 @@ class _Listing:
         self.served = max(self.served, count)
         if count < limit and walk.covered < page.total_count:
             # The service caps its pages, by rows or by bytes; but a page may come short just once.
-            self.limit = min(self.limit, self.served) if self.stale < 2 else count
+            self.limit = self.resource.size(min(self.limit, self.served) if self.stale < 2 else count)
+
+    def _is_rounded(self, walk: Walk, page: Page, offset: int) -> bool:
+        """Whether a page that was to overlap a little is nearly all known: the service rounds its offset."""
+        if not self.resource.sizes or self.aligned or walk.covered - offset > self.limit // 4:
+            return False
+        known = sum(each in walk.ids for each in page.ids)
+        return 4 * known >= 3 * self.limit
 
     def _ask(self, offset: int, limit: int) -> Page:
         """The page at an offset, asked for again while it is empty though there should be rows."""
@@ -204,9 +218,14 @@ class _Listing:
         if not reach:
             return 0, self.limit
         last = self._last_window(total_count) if reach >= total_count else None
+        if self.resource.sizes:
+            return last or sized_window(reach, self.limit, self._overlap(), aligned=self.aligned)
         return last or window(reach, self.limit, self._overlap())
 
     def _last_window(self, total_count: int) -> tuple[int, int] | None:
+        if self.resource.sizes:
+            sizes = [each for each in self.resource.sizes if each <= self.limit]
+            return last_sized_window(total_count, sizes, aligned=self.aligned)
         return last_window(total_count, min(self.limit, self.served))
 
     def _overlap(self) -> int:

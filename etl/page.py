@@ -11,21 +11,16 @@ from typing import Any
 import duckdb
 import orjson
 
+from etl.apis import INSTANCES, Resource
+
 ID_LENGTH = 200  # an id is "DE-" and a UUID; whatever is far longer identifies nothing
 
 HELD_BYTES = 32_000_000  # of a page whose values are all held at once, for they take five times as much
 
 _ERRORS = ("error_code", "error_msg", "error_message", "error")
-_SHAPE = json.dumps(
-    {
-        "instances": [{"id": "VARCHAR"}],
-        "total_count": "VARCHAR",
-        **dict.fromkeys(_ERRORS, "VARCHAR"),
-    }
-)
 _READ = """
-select json_type($1, ['$', '$.instances']) as kinds, page.total_count,
-    list_transform(page.instances, lambda row: row.id) as ids,
+select json_type($1, ['$', '$.$rows']) as kinds, page.$total,
+    list_transform(page.$rows, lambda row: row.id) as ids,
     [page.error_code, page.error_msg, page.error_message, page.error] as said
 from (select json_transform($1, $2) as page)
 """
@@ -44,7 +39,7 @@ class BadPage(Exception):
 class Page:
     """One page of the listing, with the id of each row in order (None where it has no usable one).
 
-    `documents` are the values of its rows, where they have been read.
+    `documents` are the values of its rows, where they have been read; `resource` is the list it is of.
     """
 
     body: str
@@ -53,22 +48,29 @@ class Page:
     observed_at: datetime
     repaired: str = ""
     documents: list[Any] | None = field(default=None, compare=False, repr=False)
+    resource: Resource = INSTANCES
 
 
-def read_page(body: bytes, observed_at: datetime, connection: duckdb.DuckDBPyConnection) -> Page:
+def read_page(
+    body: bytes,
+    observed_at: datetime,
+    connection: duckdb.DuckDBPyConnection,
+    resource: Resource = INSTANCES,
+) -> Page:
     """The page in the (redacted) body of an answer; BadPage where there is none."""
-    page = _plain_page(faithful(body, connection), body, observed_at)
+    page = _plain_page(faithful(body, connection), body, observed_at, resource)
     if page:
         return page
-    text, repaired, (kinds, total, ids, said) = _valid_text(body, connection)
+    text, repaired, (kinds, total, ids, said) = _valid_text(body, connection, resource)
     if kinds is None or kinds[0] != "OBJECT":
         raise BadPage("the answer is not a JSON object")
     error = " ".join(filter(None, said))[:200]
     if error and not ids:
         raise BadPage(f"the answer is an error: {error}")  # one may come with an empty list: no empty project
     if kinds[1] != "ARRAY":
-        raise BadPage("the answer has no list of instances")
-    return Page(text, tuple(_usable(value) for value in ids), _total_count(total), observed_at, repaired)
+        raise BadPage(f"the answer has no list of {'flavors' if resource.is_catalogue else 'instances'}")
+    usable = tuple(_usable(value) for value in ids)
+    return Page(text, usable, _total_count(total, resource.total), observed_at, repaired, resource=resource)
 
 
 def faithful(body: bytes, connection: duckdb.DuckDBPyConnection) -> Any:
@@ -90,17 +92,18 @@ def faithful(body: bytes, connection: duckdb.DuckDBPyConnection) -> Any:
     return found if text.encode() == shortest else None
 
 
-def _plain_page(found: Any, body: bytes, observed_at: datetime) -> Page | None:
+def _plain_page(found: Any, body: bytes, observed_at: datetime, resource: Resource) -> Page | None:
     """The page of these values, where all that makes it one is of the kind that it should be."""
     if type(found) is not dict or any(found.get(name) for name in _ERRORS):
         return None
-    documents, total = found.get("instances"), found.get("total_count")
+    documents, total = found.get(resource.rows), found.get(resource.total)
     if type(documents) is not list or type(total) is not int or total < 0:
         return None
     ids = [each.get("id") if type(each) is dict else None for each in documents]
     if not all(each is None or type(each) is str for each in ids):
         return None
-    return Page(body.decode(), tuple(map(_usable, ids)), total, observed_at, documents=documents)
+    usable = tuple(map(_usable, ids))
+    return Page(body.decode(), usable, total, observed_at, documents=documents, resource=resource)
 
 
 def _usable(value: str | None) -> str | None:
@@ -110,21 +113,23 @@ def _usable(value: str | None) -> str | None:
     return value
 
 
-def _total_count(value: str | None) -> int:
+def _total_count(value: str | None, name: str) -> int:
     try:
         total_count = int(value or "")
     except ValueError:
-        raise BadPage(f"the answer's total_count is {value!r}, not a number") from None
+        raise BadPage(f"the answer's {name} is {value!r}, not a number") from None
     if total_count < 0:
-        raise BadPage(f"the answer's total_count is {total_count}")
+        raise BadPage(f"the answer's {name} is {total_count}")
     return total_count
 
 
-def _valid_text(body: bytes, connection: duckdb.DuckDBPyConnection) -> tuple[str, str, Any]:
+def _valid_text(
+    body: bytes, connection: duckdb.DuckDBPyConnection, resource: Resource
+) -> tuple[str, str, Any]:
     """The body as valid JSON text, what had to be mended in it, and what `_READ` reads in it."""
     try:
         text = body.decode()
-        if found := _read(text, connection):
+        if found := _read(text, connection, resource):
             return text, "", found
         damage = "broken characters"
     except UnicodeDecodeError:
@@ -132,7 +137,7 @@ def _valid_text(body: bytes, connection: duckdb.DuckDBPyConnection) -> tuple[str
     text = _mended(body)
     if not text.strip():
         raise BadPage("the answer is empty")
-    if found := _read(text, connection):
+    if found := _read(text, connection, resource):
         return text, damage, found
     raise BadPage(f"the answer is not JSON: it begins {text[:60]!r} and has {len(body)} bytes")
 
@@ -147,9 +152,12 @@ def _mended(body: bytes) -> str:
     )
 
 
-def _read(text: str, connection: duckdb.DuckDBPyConnection) -> Any:
+def _read(text: str, connection: duckdb.DuckDBPyConnection, resource: Resource) -> Any:
     """What is read in a text; None where it is not JSON."""
+    errors = dict.fromkeys(_ERRORS, "VARCHAR")
+    shape = json.dumps({resource.rows: [{"id": "VARCHAR"}], resource.total: "VARCHAR", **errors})
+    query = _READ.replace("$rows", resource.rows).replace("$total", resource.total)
     try:
-        return connection.execute(_READ, [text, _SHAPE]).fetchone()
+        return connection.execute(query, [text, shape]).fetchone()
     except (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError):
         return None  # the last where DuckDB's message quotes a part of the text that ends inside a character

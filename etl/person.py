@@ -12,6 +12,7 @@ from functools import cached_property
 import duckdb
 
 from etl import views
+from etl.correspondence import fields
 from etl.dictionary import kept
 from etl.errors import UsageError
 from etl.lake import Lake
@@ -35,7 +36,9 @@ VOCABULARY = {
     "sweeps": ("scope", "verdict"),
 }
 # The words of a line of raw pages.
-WORDS_OF_PAGES = "page observed_at repaired order body unreadable text instances total_count"
+WORDS_OF_PAGES = (
+    "page observed_at repaired order body unreadable text instances total_count data total current pages size"
+)
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ def _values(connection: duckdb.DuckDBPyConnection, query: str, *given: Sequence[
 def _vocabulary(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """The words, in lower case, that say something else than who a person is."""
     texts = [WORDS_OF_PAGES, *(column.field for table in kept() for column in table.columns)]
+    texts += [field.path for field in fields()]
     for view, columns in VOCABULARY.items():
         for column in columns:
             texts += _values(connection, f"select distinct {column} from {view}")

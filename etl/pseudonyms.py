@@ -14,8 +14,9 @@ from typing import Any
 
 from etl.page import BadPage
 
-# The fields that hold a person (Tables 19 and 20), wherever they stand; of an object, all of it.
-FIELDS = ("user", "user_name", "user_email")
+# The fields that hold a person (Tables 19 and 20, and the successor's), wherever they stand; of an object,
+# all of it.
+FIELDS = ("user", "user_id", "user_name", "user_email")
 PREFIX = "p-"
 FORGOTTEN = "forgotten-"
 DIGITS = 24  # of the hash: 96 bits

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from etl.apis import NOTEBOOKS, resource
 from etl.page import Page
 
 log = logging.getLogger("demeter")
@@ -118,12 +119,21 @@ def lines(directory: Path, slice_number: int) -> Iterator[dict[str, Any]]:
         log.warning("%s cannot be read to its end: %s", path, error)
 
 
-def pages(directory: Path) -> Iterator[RawPage]:
-    """The pages of a landed sweep in the order in which they came, as far as they can be read."""
+def pages(directory: Path, scope: str) -> Iterator[RawPage]:
+    """The pages of a landed sweep in the order in which they came, as far as they can be read.
+
+    What the plan does not have as a slice is about what the sweep's scope is. ValueError where there is no
+    plan, and one has to be to tell flavors from instances.
+    """
+    plan = read_plan(directory)
+    if plan is None and resource(scope).api == NOTEBOOKS:
+        raise ValueError("the plan is missing or cut off")
+    filters = dict(enumerate(plan.slices if plan else ()))
     numbers = sorted(int(path.name[6:11]) for path in directory.glob("slice-*.jsonl.zst"))
     listed = (_numbered(directory, number) for number in numbers)
     for number, line in heapq.merge(*listed, key=lambda each: each[1].get("order", 0)):
-        page = Page(line["body"], (), 0, line["observed_at"], line["repaired"])
+        of = resource(filters.get(number, scope))
+        page = Page(line["body"], (), 0, line["observed_at"], line["repaired"], resource=of)
         yield RawPage(number, line["page"], page)
 
 

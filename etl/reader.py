@@ -11,11 +11,10 @@ from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import duckdb
 
-from etl import raw
+from etl import apis, raw
 from etl.answer import Answer, BadRequest
 from etl.client import Client
 from etl.errors import DemeterError
@@ -81,13 +80,13 @@ class Reader:
             self._note_error(job, outcome)
         return outcomes
 
-    def count(self, text: str) -> tuple[int, datetime] | None:
-        """The service's total of a filter, and when it said so; None where it does not say."""
+    def count(self, filters: Sequence[str]) -> tuple[int, datetime] | None:
+        """The service's total of filters together, and when it said so first; None where it does not say."""
         try:
-            page = self._fetch(text, 0, 1, None)
+            pages = [self._fetch(text, 0, apis.resource(text).size(1), None) for text in filters]
         except (DemeterError, RequestRefused):
             return None
-        return page.total_count, page.observed_at
+        return sum(page.total_count for page in pages), min(page.observed_at for page in pages)
 
     def _note_error(self, job: Future[None], outcome: Outcome) -> None:
         error = job.exception()
@@ -111,18 +110,18 @@ class Reader:
                     settings.limit,
                     settings.one_answer_rows,
                     self._landed(before, number) if before else (),
+                    apis.resource(text),
                 )
             finally:
                 now.found |= {"row_count": outcome.row_count, "page_count": outcome.page_count}
 
     def _fetch(self, text: str, offset: int, limit: int, number: int | None) -> Page:
-        params: dict[str, str | int] = dict(parse_qsl(text))
-        params |= {"sortby": "creation_timestamp", "order": "asc", "offset": offset, "limit": limit}
-        path = f"/v1/{self.client.settings.project_id}/demanager/instances"
+        path, params = apis.request(self.client.settings.project_id, text, offset, limit)
+        resource = apis.resource(text)
 
         def page_in(answer: Answer) -> Page:
             try:
-                return self._read(answer.body, answer.date)
+                return self._read(answer.body, answer.date, resource)
             except BadPage as bad:
                 if number is not None:
                     # Persons cannot be found in what is no JSON, so none of it is kept.
@@ -135,14 +134,14 @@ class Reader:
         except (BadRequest, TooLarge) as error:
             raise RequestRefused(error) from None
 
-    def _read(self, body: bytes, observed_at: datetime) -> Page:
+    def _read(self, body: bytes, observed_at: datetime, resource: apis.Resource) -> Page:
         """The page in a body, with pseudonyms in the place of persons where they are wanted."""
         key = self.client.settings.pseudonym_key
         if not key:
             with timed("read"):
-                return read_page(body, observed_at, self._cursor())
+                return read_page(body, observed_at, self._cursor(), resource)
         try:
-            page = read_page(body, observed_at, self._cursor())
+            page = read_page(body, observed_at, self._cursor(), resource)
         except BadPage:
             raise BadPage("the answer is no page (what it says is not told: pseudonym_key is set)") from None
         return replace(page, body=hide_persons(page.body, key), documents=None)
@@ -172,9 +171,10 @@ class Reader:
 
     def _landed(self, before: Path, number: int) -> Iterator[Page]:
         """The pages that an earlier sweep landed of a slice, landed again for this one."""
+        resource = apis.resource(self.slices[number][0])
         for line in raw.lines(before, number):
             try:
-                page = self._read(line["body"].encode(), line["observed_at"])
+                page = self._read(line["body"].encode(), line["observed_at"], resource)
             except BadPage:
                 return
             page = replace(page, repaired=line["repaired"])

@@ -32,7 +32,7 @@ from etl.dictionary import Table, all_columns, kept, table
 from etl.flatten import Staging
 from etl.lake import Lake, schema
 from etl.raw import RawPage
-from etl.scope import WHOLE, Scope
+from etl.scope import WHOLE, WHOLES, Scope
 from etl.stages import stage
 
 log = logging.getLogger("demeter")
@@ -165,7 +165,7 @@ class Reflattening:
         """Stage the raw pages of a sweep; False unless all that it received are there."""
         directory, counted = self._directory(sweep), 0
         try:
-            for batch in _batches(raw.pages(directory)):
+            for batch in _batches(raw.pages(directory, sweep["scope"])):
                 counted += len(batch)
                 self.staging.add(batch)
             self.staging.settle()
@@ -190,15 +190,17 @@ class Reflattening:
             quoted(sweep["sweep_id"]),
             f"{quoted(sweep['observed_at'].isoformat())}::timestamptz",
         )
-        proves = sweep["verdict"] == "complete" and sweep["scope"] == WHOLE
+        another = _observer(sweep).is_of_another
+        proves = sweep["verdict"] == "complete" and sweep["scope"] in WHOLES
         return self.staging.connection.sql(f"""
             with own as (
                 select now.* replace (case
-                    when now.change in ('gone', 'unread')
-                        then case when last.change <> 'gone' then now.change end
-                    when last.change is null or last.change = 'gone' then 'new'
+                    when now.change in ('gone', 'unlisted', 'unread')
+                        then case when last.change not in ('gone', 'unlisted') then now.change end
+                    when last.change is null or last.change in ('gone', 'unlisted') then 'new'
                     when {differs(table)} then 'changed'
-                    when last.observed_date < now.observed_date or last.change = 'unread' then 'keyframe'
+                    when last.observed_date < now.observed_date or last.change = 'unread' or {another}
+                        then 'keyframe'
                 end as change)
                 from old_{table.name} as now left join last_{table.name} as last on {same_key(table)}
                 where now.sweep_id = {sweep_id}
@@ -209,7 +211,7 @@ class Reflattening:
                 select last.* replace ({sweep_id} as sweep_id, {ended} as observed_at, 'keyframe' as change,
                     ({ended} at time zone 'UTC')::date as observed_date)
                 from last_{table.name} as last
-                where {str(proves).lower()} and change <> 'gone'
+                where {str(proves).lower()} and change not in ('gone', 'unlisted')
                     and observed_date < {quoted(str((sweep["observed_from"] or sweep["observed_at"]).date()))}
                     and not exists (select 1 from own as now where {same_key(table)})
             )
@@ -292,6 +294,7 @@ def _observer(sweep: Row) -> Observer:
         sweep["observed_at"],
         scope.absence() if complete else "false",
         complete and scope.is_whole,
+        scope.api,
     )
 
 

@@ -31,6 +31,11 @@ LOG = logging.getLogger("demeter")
 @click.command()
 @click.option("--endpoint", help="URL of the ModelArts service (DEMETER_ENDPOINT).")
 @click.option("--project-id", help="Project to list (DEMETER_PROJECT_ID).")
+@click.option(
+    "--api",
+    type=click.Choice(["demanager", "notebooks"]),
+    help="The API that lists its instances (DEMETER_API).",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Instances to ask for in a page.")
 @click.option("--status", "statuses", multiple=True, help="List only this status; repeatable.")
 @click.option("--pool", "pools", multiple=True, help="List only this pool, by id; repeatable.")
@@ -54,6 +59,7 @@ def sweep(
     /,
     endpoint: str | None,
     project_id: str | None,
+    api: str | None,
     limit: int | None,
     concurrency: int | None,
     contract: str | None,
@@ -81,6 +87,7 @@ def sweep(
         "lake": given["lake"],
         "endpoint": endpoint,
         "project_id": project_id,
+        "api": api,
         "limit": limit,
         "concurrency": concurrency,
         "contract": contract,

@@ -11,11 +11,14 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from etl import sqlfiles
+from etl import correspondence, sqlfiles
 from etl.dictionary import TABLES, Column, Table, all_columns, maps, unit
 from etl.errors import UsageError
 
 Row = dict[str, str]
+
+# What a column says of its origin that comes from no field of the API.
+_DERIVED = {"field": "", "notebooks field": "", "reference": "derived"}
 
 # The columns that a history view adds to those of its table.
 VALID = (
@@ -94,6 +97,7 @@ def _row(column: Column) -> Row:
         "unit": unit(column),
         "meaning": column.meaning,
         "field": column.field,
+        "notebooks field": ", ".join(correspondence.fields_of(column.field)),
         "reference": column.reference,
     }
 
@@ -104,7 +108,7 @@ def _marts() -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     with Path(__file__).with_name("marts.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            found.setdefault(row.pop("table"), []).append({**row, "field": "", "reference": "derived"})
+            found.setdefault(row.pop("table"), []).append({**row, **_DERIVED})
     return found
 
 

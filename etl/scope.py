@@ -7,29 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode
 
+from etl import apis
 from etl.columns import quoted
 from etl.errors import UsageError
-
-# The statuses of the reference (Table 2); those seen in a lake are added when work is split.
-STATUSES = (
-    "CREATING",
-    "CREATE_FAILED",
-    "STARTING",
-    "RESTARTING",
-    "START_FAILED",
-    "RUNNING",
-    "STOPPING",
-    "STOPPED",
-    "UNAVAILABLE",
-    "DELETED",
-    "RESIZING",
-    "RESIZE_FAILED",
-)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What of a project is listed; empty means everything. `split` only divides the work."""
+    """What of a project is listed, by which API; empty means everything. `split` only divides the work."""
 
     statuses: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
@@ -37,11 +22,16 @@ class Scope:
     ai_projects: tuple[str, ...] = ()
     show_self: bool = False
     split: bool = False
+    api: str = apis.DEMANAGER
 
     def __post_init__(self) -> None:
         for value in (*self.statuses, *self.pools, *self.workspaces, *self.ai_projects):
             if not value or "," in value:
                 raise UsageError(f"{value!r} cannot be listed: give one value an option, and no empty one")
+        if self.ai_projects and self.api == apis.NOTEBOOKS:
+            raise UsageError(
+                "the notebooks API knows no AI projects: leave --ai-project out, or set api to demanager"
+            )
 
     @classmethod
     def of(cls, text: str) -> Scope:
@@ -53,6 +43,7 @@ class Scope:
             said.get("workspace_id", ()),
             said.get("ai_project", ()),
             said.get("show_self") == ("true",),
+            api=said.get("api", (apis.DEMANAGER,))[0],
         )
 
     @property
@@ -68,12 +59,18 @@ class Scope:
     @property
     def is_whole(self) -> bool:
         """Whether nothing of the project is left out."""
-        return self.text == WHOLE
+        return self.text in WHOLES
 
     def filter(self, **chosen: str | None) -> str:
         """The query string of a part of the scope."""
-        fixed = {"de_type": "Notebook", "show_self": str(self.show_self).lower()}
+        which = {"de_type": "Notebook"} if self.api == apis.DEMANAGER else {"api": self.api}
+        fixed = which | {"show_self": str(self.show_self).lower()}
         return urlencode(fixed | {name: value for name, value in chosen.items() if value})
+
+    @property
+    def catalogue(self) -> tuple[str, ...]:
+        """The filters of what has to be listed before the instances."""
+        return (apis.CATALOGUE,) if self.api == apis.NOTEBOOKS else ()
 
     def slices(self, known_statuses: Sequence[str] = ()) -> tuple[str, ...]:
         """The filters of its slices: one for each combination that was asked for.
@@ -84,16 +81,19 @@ class Scope:
         """
         statuses: Sequence[str | None] = self.statuses if len(self.statuses) == 1 else [None]
         if self.split and not self.statuses:
-            statuses = sorted({*STATUSES, *known_statuses})
+            statuses = sorted({*apis.STATUSES[self.api], *known_statuses})
         lists: tuple[Sequence[str | None], ...] = (
+            apis.FEATURES if self.api == apis.NOTEBOOKS else [None],
             statuses,
             self.pools or [None],
             self.workspaces or [None],
             self.ai_projects or [None],
         )
         return tuple(
-            self.filter(status=status, pool_id=pool, workspace_id=workspace, ai_project=ai_project)
-            for status, pool, workspace, ai_project in itertools.product(*lists)
+            self.filter(
+                feature=feature, status=status, pool_id=pool, workspace_id=workspace, ai_project=ai_project
+            )
+            for feature, status, pool, workspace, ai_project in itertools.product(*lists)
         )
 
     def absence(self) -> str:
@@ -112,4 +112,6 @@ class Scope:
         return " and ".join(conditions) or "true"
 
 
-WHOLE = "de_type=Notebook&show_self=false"
+# What a sweep of a whole project says of itself, by each API.
+WHOLES = tuple(Scope(api=api).text for api in apis.APIS)
+WHOLE = WHOLES[0]

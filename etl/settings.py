@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from etl import sources
+from etl.apis import APIS, DEMANAGER
 from etl.errors import UsageError
 from etl.sources import DEFAULT_FILE, SECRETS, Values
 
@@ -20,6 +21,7 @@ SHORTEST_KEY = 16
 REGION = "{region}"  # in an endpoint: where it stands, the region of a project is put
 CONTRACTS = ("evolve", "warn", "strict")
 CHOICES = {
+    "api": APIS,
     "contract": CONTRACTS,
     "mail_security": ("starttls", "tls", "none"),
     "budget_period": ("month", "week", "day"),
@@ -38,6 +40,7 @@ class Settings:
     lake: str = "lake"
     endpoint: str = ""
     project_id: str = ""
+    api: str = DEMANAGER
     iam_endpoint: str = ""
     user: str = ""
     domain: str = ""

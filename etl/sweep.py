@@ -84,6 +84,7 @@ def sweep(
     Raises UsageError before anything is asked for; what goes wrong later is in the sweep's `error`.
     """
     lake = lake or Lake(settings.lake)
+    scope = replace(scope, api=settings.api)
     with stage("sweep", scope=scope.text) as now:
         found = list_and_commit(settings, scope, lake, resume=resume, progress=progress, client=client)
         damaged = looked_after(lake)
@@ -124,6 +125,7 @@ def list_and_commit(
 ) -> Sweep:
     """The sweep itself, without the upkeep of the lake; it says whether it is complete."""
     check(settings)
+    scope = replace(scope, api=settings.api)
     lake.create()
     with lake.writing(), lake.lock(f"sweep-{settings.project_id}", seconds=settings.wait_seconds):
         lake.clean_up(settings.project_id)
@@ -176,22 +178,31 @@ class _Run:
     def _plan(self) -> raw.Plan:
         """What to list: one slice, or where the scope is split one for each status."""
         known = self.query("select distinct status from last_instances where status is not null").fetchall()
-        slices = self.scope.slices([status for (status,) in known])
+        slices = self.scope.catalogue + self.scope.slices([status for (status,) in known])
         return raw.Plan(self.sweep_id, self.settings.project_id, self.scope.text, slices)
 
     def _list(self, reader: Reader, filters: Sequence[str], before: Path | None) -> Outcome:
         """List every slice, and say what the slices prove together."""
         splits = not self.scope.statuses and any("status=" in each for each in filters)
+        unsplit = replace(self.scope, split=False).slices()
         # Pages of an earlier sweep may hold instances that the total of now does not count.
-        total = reader.count(self.scope.text) if splits and before is None else None
-        outcomes = reader.read(filters, before)
+        total = reader.count(unsplit) if splits and before is None else None
+        # The terms of the flavors come before the instances that run on them.
+        first = len(self.scope.catalogue)
+        terms = reader.read(filters[:first]) if first else []
+        without_terms = reader.error
+        outcomes = reader.read(filters[first:], before)
         refused = isinstance(reader.error, (BadRequest, ServiceUnavailable))
-        if splits and (refused or (reader.error is None and not self._accounts_for(total))):
+        if (
+            splits
+            and not without_terms
+            and (refused or (reader.error is None and not self._accounts_for(total)))
+        ):
             # An instance may have moved between two statuses, or the service may not know a status
             # as a filter, or fail over it: one walk over all of them settles it.
             reader.error = None
-            outcomes = reader.read([self.scope.text])
-        return min(outcomes, key=lambda outcome: VERDICTS.index(outcome.verdict))
+            outcomes = reader.read(unsplit)
+        return min([*terms, *outcomes], key=lambda outcome: VERDICTS.index(outcome.verdict))
 
     def _accounts_for(self, total: tuple[int, datetime] | None) -> bool:
         """Whether the instances that were there at the start are as many as the service then said."""
@@ -230,10 +241,11 @@ class _Run:
             ended,
             self.scope.absence() if complete else "false",
             complete and self.scope.is_whole,
+            self.scope.api,
         )
         with stage("compare"):
             compare(self.staging.connection, observer)
-            found = breaches(self.staging.connection)
+            found = breaches(self.staging.connection, self.scope.api)
         self._tell_doubts()
         common = {
             "project_id": self.settings.project_id,
@@ -245,7 +257,9 @@ class _Run:
         def rows() -> Iterator[tuple[str, pa.Table]]:
             instances = None
             for name, changed in changes(self.staging.connection, observer):
-                instances = changed if name == "instances" else instances
+                if name == "instances":
+                    instances = changed
+                    self._tell_unlisted(changed)
                 yield name, changed
             counts.update(count(self.staging.connection, instances))
             yield "slices", _rows("slices", _slice_rows(reader), common)
@@ -272,6 +286,17 @@ class _Run:
                 "%d instances may be in documents without a usable id: they are kept as unread, see "
                 "`demeter report quarantine_by_reason`",
                 doubted,
+            )
+
+    def _tell_unlisted(self, instances: pa.Table) -> None:
+        """Say how many instances only the API that was listed before had."""
+        unlisted = instances["change"].to_pylist().count("unlisted")
+        if unlisted:
+            log.warning(
+                "%d instances were listed by the other API, and are not by %s: they are kept as unlisted, "
+                "and nothing is metered of them from now on",
+                unlisted,
+                self.scope.api,
             )
 
     def _sweep_row(

@@ -17,7 +17,7 @@ from etl import marts, rewrite, sqlfiles
 from etl.columns import quoted
 from etl.dictionary import Table, kept
 from etl.lake import Lake
-from etl.scope import WHOLE
+from etl.scope import WHOLES
 
 FILE = "demeter.duckdb"
 STORAGE = "v1.0.0"  # opened by every DuckDB since 1.0
@@ -26,7 +26,7 @@ _LIVE = """
 select * from {history}
 qualify row_number() over (
     partition by project_id, {keys} order by observed_at desc, sweep_id desc) = 1
-    and change <> 'gone'
+    and change not in ('gone', 'unlisted')
 """
 
 
@@ -150,7 +150,7 @@ def _live_since(
     last complete sweep of its project."""
     found = connection.execute(f"""
         select min(since) from (
-            select max(case when verdict = 'complete' and scope = {quoted(WHOLE)}
+            select max(case when verdict = 'complete' and scope in ({", ".join(map(quoted, WHOLES))})
                 then (observed_from at time zone 'UTC')::date else '0001-01-01' end) as since
             from {lake.relation("sweeps", version=versions.get("sweeps"))}
             where observed_from is not null group by project_id)

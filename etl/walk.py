@@ -12,6 +12,7 @@ proves the first: if all of its rows are there again, none had left when it had 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from etl.page import Page
@@ -104,6 +105,23 @@ def last_window(total_count: int, most: int) -> tuple[int, int] | None:
         return None
     best = min(limits, key=lambda limit: abs(2 * (total_count % limit) - limit))
     return total_count // best * best, best
+
+
+def sized_window(covered: int, size: int, overlap: int, *, aligned: bool) -> tuple[int, int]:
+    """The offset and limit of the next page where only some limits are taken, this one the largest.
+
+    No limits of 10, 20 and 50 overlap at a multiple of 100 from offsets that are multiples of them; so
+    pages that have to be `aligned` go without an overlap.
+    """
+    return (covered // size * size if aligned else max(0, covered - overlap)), size
+
+
+def last_sized_window(total_count: int, sizes: Sequence[int], *, aligned: bool) -> tuple[int, int] | None:
+    """The same for the page that a listing of that size ends in the middle of, if any."""
+    if not aligned:
+        return max(0, total_count - max(sizes) // 2), max(sizes)
+    fitting = [size for size in sorted(sizes, reverse=True) if total_count % size]
+    return (total_count // fitting[0] * fitting[0], fitting[0]) if fitting else None
 
 
 def _same_order(one: tuple[str | None, ...], other: tuple[str | None, ...]) -> bool:

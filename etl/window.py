@@ -13,7 +13,7 @@ from etl.lake import Lake
 from etl.partitions import METERED, Files, committed
 from etl.reach import DAY_US, FAR_US, Reach, Window, date_of, within
 
-_SEEN = "change not in ('gone', 'unread')"
+_SEEN = "change not in ('gone', 'unlisted', 'unread')"
 _THERE = f"{_SEEN} and coalesce(status, '') <> 'DELETED'"
 
 # Whom the days that were read do not tell enough of: who was not there just before a window or just
@@ -89,7 +89,7 @@ latest as (
 ended as (
     select latest.*, sightings.scope
     from latest inner join sightings using (project_id, instance_id, sweep_id)
-    where latest.change <> 'gone' and latest.observed_at is not null
+    where latest.change not in ('gone', 'unlisted') and latest.observed_at is not null
 ),
 long as (
     select distinct paired.project_id, paired.instance_id, paired.sweep_id, paired.before_sweep_id,

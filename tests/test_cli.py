@@ -176,7 +176,7 @@ def test_the_dictionary_needs_no_lake_and_has_every_format(tmp_path: Path) -> No
     assert text.startswith("attributes: one key of one map of one owner; all its versions are in attribute")
     assert "owner_kind = 'profile' and map = 'labels'" in text
     told = json.loads(demeter("schema", "attributes", "--format", "json", lake=nowhere).stdout)
-    assert {"column", "type", "unit", "meaning", "field", "reference"} == set(told[0])
+    assert {"column", "type", "unit", "meaning", "field", "notebooks field", "reference"} == set(told[0])
     assert "| instances | instance_history |" in demeter("schema", "--format", "md").stdout.replace("\\", "")
 
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from test_repository import IMPORTED
 
-from etl import errors, render, reports, sweep, views
+from etl import correspondence, errors, render, reports, sweep, views
 from etl.alarms import Alarm
 from etl.cli import main
 from etl.completing import SHELLS
@@ -216,7 +216,8 @@ def test_every_word_in_code_type_is_known_to_the_code(page: Path) -> None:
         *PAYLOAD,
         *STATES,
         *KEYS,
-        *("new", "changed", "keyframe", "unread", "gone"),
+        *("new", "changed", "keyframe", "unread", "unlisted", "gone"),
+        *(each.path for each in correspondence.fields()),
         *("raw", "tmp", "locks", "tables", "etl", "http", "uv", "make", "true", "false", "all"),
         *LANGUAGES,
         *SHELLS,

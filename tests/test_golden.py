@@ -41,7 +41,17 @@ def full() -> Iterator[Emulator]:
         yield service
 
 
-SERVICES = {"sample": sample, "sample_verbatim": sample_verbatim, "full": full}
+@contextmanager
+def notebooks() -> Iterator[Emulator]:
+    """The successor, of an instance with every feature, one with nothing, and one with oddities."""
+    documents = [(GOLDEN / "notebooks" / f"{name}.json").read_bytes() for name in ("full", "nulls", "odd")]
+    with Emulator.of_documents(documents, clock=Clock.at("2025-10-12T01:10:00Z")) as service:
+        flavors = (GOLDEN / "notebooks" / "flavors.json").read_bytes()
+        service.answer_with(flavors, path="/notebooks/flavors")
+        yield service
+
+
+SERVICES = {"sample": sample, "sample_verbatim": sample_verbatim, "full": full, "notebooks": notebooks}
 
 
 @pytest.fixture(scope="module", params=sorted(SERVICES))
@@ -49,7 +59,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A golden directory, and the lake that one sweep of what it describes has filled."""
     lake = Lake(tmp_path_factory.mktemp(request.param) / "lake")
     with SERVICES[request.param]() as service:
-        found = swept(service, lake)
+        found = swept(service, lake, api="notebooks" if request.param == "notebooks" else "demanager")
     assert (found.verdict, found.reason) == ("complete", "")
     return GOLDEN / str(request.param).removesuffix("_verbatim"), lake
 
@@ -70,7 +80,7 @@ def test_after_one_sweep_its_rows_are_live_and_none_is_superseded(case: tuple[Pa
         assert as_text(found[table.history]) == as_text(history), table.history
 
 
-@pytest.mark.parametrize("golden", ["sample", "full"])
+@pytest.mark.parametrize("golden", ["sample", "full", "notebooks"])
 def test_a_golden_file_has_all_columns_of_its_table(golden: str) -> None:
     for table in TABLES:
         columns = [column.name for column in all_columns(table) if column.name not in OF_THE_RUN]

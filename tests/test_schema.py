@@ -63,6 +63,7 @@ def test_a_column_tells_its_unit_and_its_field() -> None:
         "unit": "seconds",
         "meaning": "running time after which it is stopped",
         "field": "spec.auto_stop.duration",
+        "notebooks field": "lease.duration",
         "reference": "Table 16",
     }
     assert rows["created_at"]["unit"] == "UTC"

@@ -208,13 +208,18 @@ class Emulator:
         body: bytes,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
+        path: str = "",
     ) -> None:
-        """Answer every listing request that its token allows with this, until told otherwise."""
-        self._service.override = Answer(status, body, headers or {})
+        """Answer every listing request that its token allows with this, until told otherwise.
+
+        A `path` is the end of those that it is for; the last that is told for a path counts.
+        """
+        self._service.overrides.pop(path, None)
+        self._service.overrides[path] = Answer(status, body, headers or {})
 
     def answer_normally(self) -> None:
         """List again after `answer_with`."""
-        self._service.override = None
+        self._service.overrides.clear()
 
     def ids_throughout(self) -> set[str]:
         """The ids in every state of the first listing since the requests were last cleared."""

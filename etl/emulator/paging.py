@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
@@ -35,7 +37,13 @@ def is_whole(cut: list[Row], rows: list[Row], faults: Faults) -> bool:
 def body(rows: list[Row], total: int, faults: Faults, now_us: int) -> bytes:
     """The page as JSON, with the total that the faults make of the true one."""
     listed = b",".join([row.body(now_us) for row in rows])
-    return b'{"instances":[' + listed + b"]" + _total(total, faults) + b"}"
+    return b'{"instances":[' + listed + b"]" + _total("total_count", total, faults) + b"}"
+
+
+def notebook_body(rows: list[bytes], told: Mapping[str, Any], total: int, faults: Faults) -> bytes:
+    """The same as the successor has it, with what the page says of itself."""
+    head = orjson.dumps(told)[:-1] + (b',"data":[' if told else b'"data":[')
+    return head + b",".join(rows) + b"]" + _total("total", total, faults) + b"}"
 
 
 def _capped(query: Query, faults: Faults) -> Query:
@@ -57,9 +65,9 @@ def _first_index(query: Query, faults: Faults) -> int:
     return query.offset
 
 
-def _total(total: int, faults: Faults) -> bytes:
+def _total(name: str, total: int, faults: Faults) -> bytes:
     said = faults.total_count
     if said == "absent":
         return b""
     value = str(total) if said == "text" else total if said is None else said
-    return b',"total_count":' + orjson.dumps(value)
+    return b',"%b":' % name.encode() + orjson.dumps(value)

@@ -16,6 +16,15 @@ STATUSES = frozenset(
         *("CREATE_QUEUING", "START_QUEUING", "READY_TO_START"),
     }
 )
+# Those of the successor, its page sizes, and what it calls an instance that is billed or free.
+NOTEBOOK_STATUSES = frozenset(
+    {
+        *("INIT", "CREATING", "CREATE_FAILED", "STARTING", "START_FAILED", "RUNNING", "SNAPSHOTTING"),
+        *("STOPPING", "STOPPED", "DELETING", "DELETED", "DELETE_FAILED", "ERROR", "FROZEN"),
+    }
+)
+SIZES = (10, 20, 50)
+FEATURES = ("NOTEBOOK", "DEFAULT")
 SORT_KEYS = ("name", "creation_timestamp")
 ORDERS = ("asc", "desc")
 
@@ -40,6 +49,36 @@ class Query:
         filters = (self.status, self.workspace_id, self.ai_project_id, self.pool_id)
         unpaged = self.offset == 0 and self.limit == 0
         return unpaged and self.sort_key is None and filters == (None,) * 4
+
+
+@dataclass(frozen=True)
+class NotebookQuery:
+    """What the caller of the successor asked for: a query of the same rows, and its own filters."""
+
+    rows: Query
+    feature: str
+    status: str | None
+
+
+def read_notebook_query(parameters: Mapping[str, str], *, own_only: bool) -> NotebookQuery:
+    """The query of the successor that the parameters say; raise Declined where it would refuse one."""
+    _one_of(parameters, "sort_key", ("create_at",), "create_at")
+    limit = _count(parameters, "limit") or SIZES[0]
+    if limit not in SIZES:
+        raise _wrong_value("limit")
+    status = parameters.get("status") or None
+    if status is not None and status not in NOTEBOOK_STATUSES:
+        raise _wrong_value("status")
+    rows = Query(
+        workspace_id=parameters.get("workspaceId") or None,
+        pool_id=parameters.get("pool_id") or None,
+        own_only=own_only,
+        sort_key="creation_timestamp",
+        descending=_one_of(parameters, "sort_dir", ("ASC", "DESC"), "DESC") == "DESC",
+        offset=_count(parameters, "offset"),
+        limit=limit,
+    )
+    return NotebookQuery(rows, _one_of(parameters, "feature", FEATURES, FEATURES[0]), status)
 
 
 def read_query(parameters: Mapping[str, str]) -> Query:

@@ -87,7 +87,7 @@ class DocumentRow:
         fields = fields_of(document)
         self.instance_id = str(fields.get("id") or "")
         self.name = str(fields.get("name") or "")
-        self.created_ms = _whole_number(fields.get("creation_timestamp"))
+        self.created_ms = _whole_number(fields.get("creation_timestamp") or fields.get("create_at"))
         self.status = _text(fields.get("status"))
         self.user_id = _id_in(fields, "user")
         self.workspace_id = _id_in(fields, "workspace")

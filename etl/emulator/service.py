@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from etl.emulator import answers, paging
+from etl.emulator import answers, notebooks, paging
 from etl.emulator.answers import Answer, Declined
 from etl.emulator.billing import RATINGS_PATH, Billing
 from etl.emulator.clock import Clock, http_date
 from etl.emulator.faults import Faults
 from etl.emulator.listing import Listing
-from etl.emulator.parameters import read_query
+from etl.emulator.parameters import read_notebook_query, read_query
 from etl.emulator.rows import Source
 from etl.emulator.signatures import ALGORITHM, Signatures, Signed
 from etl.emulator.tokens import Tokens
 
 TOKENS_PATH = "/v3/auth/tokens"
 PROJECTS_PATH = "/v3/auth/projects"
+
+Answering = Callable[["Received", Listing, int, Faults], Answer]
 
 
 @dataclass
@@ -66,7 +68,8 @@ class Service:
         self.faults_of: dict[str, Faults] = {}  # Of a project alone, in the place of those of all.
         self.billing = Billing()
         self.requests = Requests()
-        self.override: Answer | None = None
+        # What listing requests are answered with instead, by how their path ends.
+        self.overrides: dict[str, Answer] = {}
         self._lock = threading.RLock()
         self._epoch = 0
 
@@ -112,17 +115,23 @@ class Service:
             return self.billing.answer(received.body)
         match (received.method, received.path.split("/")):
             case ("GET", ["", "v1", project_id, "demanager", "instances"]) if project_id:
-                return self._listed(received, project_id)
+                return self._listed(received, project_id, self._page)
+            case ("GET", ["", "v1", project_id, "notebooks"] | ["", "v1", project_id, "notebooks", "all"]):
+                return self._listed(received, project_id, self._notebooks)
+            case ("GET", ["", "v1", project_id, "notebooks", "flavors"]):
+                return self._listed(received, project_id, self._flavors)
         return answers.NOT_PUBLISHED
 
-    def _listed(self, received: Received, project_id: str) -> Answer:
+    def _listed(self, received: Received, project_id: str, answering: Answering) -> Answer:
         self._forget_if_cleared()
         faults, now_us = self.faults_of.get(project_id, self.faults), self.clock.now_us()
         broken = faults.scripted(len(self.requests)) or faults.throttled(now_us)
         if broken is not None:
             return broken
         self._let_in(received, project_id)
-        return faults.delivered(self.override or self._page(received, project_id, now_us, faults))
+        given = [answer for end, answer in self.overrides.items() if received.path.endswith(end)]
+        listing = self.listings[project_id]
+        return faults.delivered(given[-1] if given else answering(received, listing, now_us, faults))
 
     def _let_in(self, received: Received, project_id: str | None) -> None:
         """Raise Declined unless the request is signed with the access key, or carries a good token; without a
@@ -134,8 +143,8 @@ class Service:
         else:
             self.tokens.use(headers.get("x-auth-token"), project_id, self.faults.expire_token_after)
 
-    def _page(self, received: Received, project_id: str, now_us: int, faults: Faults) -> Answer:
-        listing, query = self.listings[project_id], read_query(received.params)
+    def _page(self, received: Received, listing: Listing, now_us: int, faults: Faults) -> Answer:
+        query = read_query(received.params)
         rows = listing.select(query, now_us, faults)
         cut = paging.page(rows, query, faults)
         body = paging.body(cut, len(rows), faults, now_us)
@@ -143,6 +152,21 @@ class Service:
             body = listing.verbatim
         listing.drift(rows, query, now_us, faults)
         return Answer(200, body)
+
+    def _notebooks(self, received: Received, listing: Listing, now_us: int, faults: Faults) -> Answer:
+        """A page of the successor, whose rows are those of the same listing."""
+        query = read_notebook_query(received.params, own_only=not received.path.endswith("/all"))
+        rows = notebooks.chosen(listing.select(query.rows, now_us, faults), query, now_us)
+        cut, told = notebooks.page(paging.page(rows, query.rows, faults), len(rows), query.rows, now_us)
+        body = paging.notebook_body(cut, told, len(rows), faults)
+        listing.drift(rows, query.rows, now_us, faults)
+        return Answer(200, body)
+
+    def _flavors(self, received: Received, listing: Listing, now_us: int, faults: Faults) -> Answer:
+        """All flavors; what goes wrong with a listing goes well here."""
+        found = notebooks.flavors()
+        told = {"current": 0, "pages": 1, "size": len(found)}
+        return Answer(200, paging.notebook_body(found, told, len(found), Faults()))
 
     def _forget_if_cleared(self) -> None:
         if self._epoch != self.requests.epoch:

@@ -23,5 +23,6 @@ select
     before_change
 from paired
 where
-    (change = 'new') is distinct from (coalesce(before_change, 'gone') = 'gone')
+    (change = 'new')
+    is distinct from (coalesce(before_change, 'gone') in ('gone', 'unlisted'))
 order by project_id, instance_id, observed_at, sweep_id

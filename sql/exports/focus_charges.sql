@@ -80,7 +80,7 @@ charged as (
 instances_then as (
     select *
     from instance_history
-    where change <> 'gone'
+    where change not in ('gone', 'unlisted')
 ),
 
 -- A SKU is the name of a flavor, or one that flavors are billed under and may be sold as.
@@ -93,7 +93,7 @@ skus as (
         arg_max(memory_bytes, observed_at) as memory_bytes,
         arg_max(accelerator_kind, observed_at) as accelerator_kind
     from flavor_history
-    where change <> 'gone'
+    where change not in ('gone', 'unlisted')
     group by flavor
 ),
 
@@ -164,7 +164,7 @@ labels as (
     where
         attribute_history.owner_kind = 'profile'
         and attribute_history.map = 'labels'
-        and attribute_history.change <> 'gone'
+        and attribute_history.change not in ('gone', 'unlisted')
         and attribute_history.value is not null
         -- What begins like this is the provider's own, and no label may pass for it.
         and not starts_with(attribute_history.key, 'modelarts:')

@@ -44,7 +44,8 @@ spans as (
         min(seen.seen_us) as first_us,
         max(
             case
-                when seen.change = 'gone' then coalesce(seen.previous_us, seen.seen_us)
+                when seen.change in ('gone', 'unlisted')
+                    then coalesce(seen.previous_us, seen.seen_us)
                 when
                     seen.is_last
                     then greatest(seen.seen_us, coalesce(seen.last_us, seen.seen_us))

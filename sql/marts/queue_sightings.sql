@@ -9,8 +9,12 @@ select
     unix_micros(history.began_at) as began_us,
     max_by(unix_micros(history.ends_at), history.observed_at) as expected_us,
     max(unix_micros(history.observed_at)) as last_seen_us,
-    min(case when history.change = 'gone' then unix_micros(history.observed_at) end)
-        as left_us,
+    min(
+        case
+            when history.change in ('gone', 'unlisted')
+                then unix_micros(history.observed_at)
+        end
+    ) as left_us,
     max(steps.scope) as scope
 from queue_history as history
 inner join sweep_steps as steps

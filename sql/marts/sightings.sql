@@ -3,7 +3,19 @@
 -- status, ABSENT, unless it came back: no id is given twice, so it was only not listed,
 -- as if no sweep had been. Nor had one been where it was unread; if it still is, it may
 -- have left at any time since.
-with seen as (
+with meant as (
+    -- The notebooks API has its own words: while its image is saved, an instance runs on.
+    select
+        *,
+        case status
+            when 'INIT' then 'CREATING'
+            when 'SNAPSHOTTING' then 'RUNNING'
+            else status
+        end as meaning
+    from instance_history
+),
+
+seen as (
     select
         history.project_id,
         history.instance_id,
@@ -21,18 +33,24 @@ with seen as (
         steps.previous_us,
         steps.first_us,
         steps.last_us,
-        history.change in ('gone', 'unread') as is_away,
+        history.change in ('gone', 'unlisted', 'unread') as is_away,
         case
-            when history.change in ('gone', 'unread') then 'ABSENT' else history.status
+            when history.change in ('gone', 'unlisted', 'unread') then 'ABSENT'
+            else history.meaning
         end as status,
         billed.status is not null
-        and history.change not in ('gone', 'unread')
+        and history.change not in ('gone', 'unlisted', 'unread')
             as is_running,
         unix_micros(history.created_at) as created_us,
         unix_micros(history.updated_at) as updated_us,
         unix_micros(history.stop_at) as stop_us,
         unix_micros(history.run_started_at) as run_started_us,
-        history.auto_stop_seconds * 1000000 as auto_stop_us,
+        -- A lease counts from the creation; a run prolongs it by an hour or more.
+        case
+            when steps.is_leased
+                then least(history.auto_stop_seconds * 1000000, 3600000000)
+            else history.auto_stop_seconds * 1000000
+        end as auto_stop_us,
         history.name,
         history.description,
         history.user_id,
@@ -40,10 +58,11 @@ with seen as (
         history.workspace_id,
         history.ai_project_id,
         history.flavor
-    from instance_history as history
+    from meant as history
     inner join sweep_steps as steps
         on history.project_id = steps.project_id and history.sweep_id = steps.sweep_id
-    left join billed_statuses as billed on history.status = billed.status
+    left join billed_statuses as billed
+        on history.meaning = billed.status
 ),
 
 -- Most never were, and need no look at what lies beside their rows.
@@ -52,7 +71,7 @@ away as (
         project_id,
         instance_id
     from instance_history
-    where change in ('gone', 'unread')
+    where change in ('gone', 'unlisted', 'unread')
 ),
 
 beside as (

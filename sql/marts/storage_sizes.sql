@@ -21,7 +21,7 @@ seen as (
         steps.previous_us,
         leaver.instance_id is not null or history.change = 'unread' as is_leaver,
         case
-            when history.change = 'gone'
+            when history.change in ('gone', 'unlisted')
                 or not coalesce(lower(history.type) = 'evs', false)
                 then 0
             else history.size_bytes
@@ -34,7 +34,7 @@ seen as (
         history.project_id = leaver.project_id
         and history.instance_id = leaver.instance_id
         and history.sweep_id = leaver.sweep_id
-        and leaver.change = 'gone'
+        and leaver.change in ('gone', 'unlisted')
 ),
 
 counted as (

@@ -2,27 +2,37 @@
 -- metered?
 -- Grain: one row per sweep that saw anything. The scope metered is the whole project
 -- where it was ever swept whole, else each scope by itself; a status is no scope, since
--- instances leave it.
-with whole as (
+-- instances leave it. A scope is one whichever API lists it, so that an instance which
+-- moves from one to the other is metered on.
+with listed as (
+    select
+        *,
+        starts_with(scope, 'api=notebooks&') as is_leased,
+        replace(scope, 'api=notebooks&', 'de_type=Notebook&') as place
+    from sweeps
+),
+
+whole as (
     select distinct
         project_id,
-        scope
-    from sweeps
-    where verdict = 'complete' and scope = 'de_type=Notebook&show_self=false'
+        place
+    from listed
+    where verdict = 'complete' and place = 'de_type=Notebook&show_self=false'
 ),
 
 scoped as (
     select
-        sweeps.project_id,
-        sweeps.sweep_id,
-        sweeps.verdict,
-        sweeps.scope,
-        whole.scope as whole_scope,
-        unix_micros(sweeps.observed_from) as from_us,
-        unix_micros(sweeps.observed_to) as to_us
-    from sweeps
-    left join whole on sweeps.project_id = whole.project_id
-    where sweeps.observed_from is not null
+        listed.project_id,
+        listed.sweep_id,
+        listed.verdict,
+        listed.place as scope,
+        listed.is_leased,
+        whole.place as whole_scope,
+        unix_micros(listed.observed_from) as from_us,
+        unix_micros(listed.observed_to) as to_us
+    from listed
+    left join whole on listed.project_id = whole.project_id
+    where listed.observed_from is not null
 ),
 
 judged as (
@@ -32,6 +42,7 @@ judged as (
         coalesce(whole_scope, scope) as scope,
         from_us,
         to_us,
+        is_leased,
         verdict,
         verdict = 'complete'
         and scope = coalesce(whole_scope, scope)
@@ -45,6 +56,7 @@ select
     scope,
     verdict,
     is_complete,
+    is_leased,
     from_us,
     to_us,
     max(case when is_complete then from_us end) over (

@@ -15,7 +15,7 @@ with quarantined as (
             field,
             fingerprint
         from quarantine_history
-        where change <> 'gone'
+        where change not in ('gone', 'unlisted')
     ) as seen
     group by project_id, observed_date
 ),
@@ -26,7 +26,7 @@ unknown as (
         observed_date,
         count(distinct path) as unknown_field_count
     from extra_history
-    where change <> 'gone'
+    where change not in ('gone', 'unlisted')
     group by project_id, observed_date
 )
 

@@ -7,7 +7,7 @@ with breaks as (
         instance_id,
         max(observed_at) as last_broken_at
     from instance_history
-    where status is distinct from 'RUNNING' or change = 'gone'
+    where status is distinct from 'RUNNING' or change in ('gone', 'unlisted')
     group by project_id, instance_id
 ),
 

@@ -1,4 +1,5 @@
--- What was a notebook instance when the sweep saw it?
+-- What was a notebook instance when the sweep saw it? A lease that runs from the creation
+-- does not tell when the present run began.
 -- Grain: one notebook instance, for each document that has it.
 select
     document_id,
@@ -20,6 +21,11 @@ select
     auto_stop_prompt,
     stop_at,
     auto_stop_remaining_seconds,
-    try(stop_at - to_seconds(auto_stop_seconds)) as run_started_at,
+    case
+        when
+            try(stop_at - to_seconds(auto_stop_seconds + 1))
+            > coalesce(created_at, '-infinity')
+            then try(stop_at - to_seconds(auto_stop_seconds))
+    end as run_started_at,
     error_code
 from seen_instances
