@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support import OBSERVED_AT, Row, document, page_of
 
 from bench.kept import FULL, PLACES, put, spread
-from etl import plain
+from etl import kinds, plain
 from etl.dictionary import kept
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.flatten import Staging, relations
@@ -157,8 +157,8 @@ def test_a_page_that_cannot_be_read_without_loss_is_left_to_the_sql(staging: Sta
 @given(st.from_regex(r"[0-9]{1,10}(\.[0-9]{1,7})? ?[kKmMgGtT]?i?[bB]", fullmatch=True))
 def test_a_size_is_as_many_bytes_as_the_sql_says(staging: Staging, text: str) -> None:
     [(expected,)] = staging.connection.execute("select bytes_of($1)", [text]).fetchall()
-    with suppress(plain.Odd):  # the SQL says what becomes of it
-        assert plain._bytes(text) == expected
+    with suppress(kinds.Odd):  # the SQL says what becomes of it
+        assert kinds.size(text) == expected
 
 
 def test_a_part_is_read_once_and_stands_for_each_document_that_has_it(

@@ -16,7 +16,7 @@ from stories import DAY, Line, Notebook, line_to
 from support import Row, committed, document, tables_of, views_of
 from test_replay import misjudged
 
-from etl import columns, rewrite
+from etl import columns, plain, rewrite
 from etl.build import build
 from etl.cli import main
 from etl.dictionary import TABLES, kept
@@ -56,9 +56,15 @@ def story(line: Line) -> None:
 def told(directory: Path, flattening: str = columns.MACROS) -> Lake:
     """The lake of the story, as one flattened it who knows these macros."""
     with pytest.MonkeyPatch.context() as patch, line_to(directory) as line:
-        patch.setattr(columns, "MACROS", flattening)
+        know(patch, flattening)
         story(line)
     return line.lake
+
+
+def know(patch: pytest.MonkeyPatch, macros: str) -> None:
+    """Flatten by these macros alone."""
+    patch.setattr(columns, "MACROS", macros)
+    patch.setattr(plain.Reader, "add", lambda *_: False)
 
 
 def run(lake: Lake, **how: Any) -> Replay:
@@ -117,7 +123,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """The lake of the first two sweeps of the story by the same; tests only read it."""
     directory = tmp_path_factory.mktemp("short")
     with pytest.MonkeyPatch.context() as patch, line_to(directory) as line:
-        patch.setattr(columns, "MACROS", NARROW)
+        know(patch, NARROW)
         line.sweep([A, B, C])
         line.sweep([replace(A, labels=()), B])
     return line.lake
