@@ -22,6 +22,7 @@ from etl.errors import UsageError
 from etl.forget import forget
 from etl.lake import Lake
 from etl.marts import STORED, published
+from etl.scope import WHOLE
 from etl.settings import Settings
 
 Harm = Callable[[Path], None]
@@ -344,7 +345,7 @@ def test_a_disk_that_fails_makes_nobody_forget_the_rest_of_a_page(lake: Lake) ->
     path.unlink()
     kept.rename(path)
     forget(Settings(), lake, "ann")
-    assert list(raw.pages(path.parent))
+    assert list(raw.pages(path.parent, WHOLE))
 
 
 def test_a_sound_lake_has_no_file_to_name(lake: Lake) -> None:

@@ -109,7 +109,7 @@ def test_a_request_without_its_token_says_what_is_wrong_with_it(service: Emulato
 
 
 def test_an_unknown_path_is_not_published(service: Emulator) -> None:
-    response = requests.get(f"{service.endpoint}/v1/{service.project_id}/notebooks", timeout=5)
+    response = requests.get(f"{service.endpoint}/v1/{service.project_id}/workspaces", timeout=5)
     assert (response.status_code, response.json()["error_code"]) == (404, "APIGW.0101")
 
 

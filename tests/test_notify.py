@@ -461,7 +461,8 @@ def test_mail_that_cannot_be_sent_as_it_should_is_not_sent(
     if kind == "nobody":
         result = notify(own_lake, "--test", **settings)
     assert (result.exit_code, server.delivered) == (6, [])
-    assert one_line(result).startswith("mail was not sent: ")
+    # The server, in a thread of this process, may have a word to say about the certificate as well.
+    assert [line for line in result.stderr.splitlines() if line.startswith("demeter: mail was not sent: ")]
 
 
 # The command.
