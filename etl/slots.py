@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -17,10 +17,19 @@ from etl.columns import Leaf
 from etl.dictionary import Table
 from etl.kinds import Odd
 
-if TYPE_CHECKING:
-    from etl.plain import Reader
-
 Row = list[Any]
+
+
+class Reader(Protocol):
+    """What reads the objects that a place leads to, and keeps what is beyond the reference."""
+
+    beyond: list[tuple[str, str]]
+
+    def read(self, value: Any, layout: Layout) -> Row:
+        """The row of an object."""
+
+    def part(self, name: str, value: Any) -> Part:
+        """A part of a document."""
 
 
 class ObjectAt:
