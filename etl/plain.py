@@ -2,7 +2,7 @@
 
 One pass over the values of a document fills a row with a slot for each field; the rows become tables
 that DuckDB takes as they are. What is odd is told from what is plain by the first value that does not
-fit: the document is then left to the SQL of etl.spread, which reads everything, at ten times the cost.
+fit: the document is then left to the SQL of etl.spread, which reads everything, at four times the cost.
 Both ways lead to the same rows.
 """
 

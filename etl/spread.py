@@ -1,7 +1,7 @@
 """Spread documents over the staging tables in SQL: whatever they say, and however oddly.
 
 What a document says beyond the reference becomes rows of `extras`; what cannot be used becomes rows of
-`quarantine`. Plain documents have a way of their own, etl.plain, which takes a tenth of the time.
+`quarantine`. Plain documents have a way of their own, etl.plain, which takes a quarter of the time.
 
 Half of a document is what it has in common with others: its profile, and its flavor. Such a part
 is read once a batch, however many documents have it. Its rows stand for the newest of those documents.
