@@ -173,7 +173,8 @@ def test_on_a_terminal_it_asks_for_what_is_missing_and_again_after_a_wrong_answe
     out = process.stdout.read()
     assert process.wait(60) == 0
     os.close(ours)
-    assert out.startswith("wrote demeter.toml: every setting is in it, with its meaning\n")
+    # An older click ends what it asked with a space that goes to where answers go.
+    assert out.lstrip().startswith("wrote demeter.toml: every setting is in it, with its meaning\n")
     assert load({}, {}, tmp_path / "demeter.toml") == Settings(
         endpoint=service.endpoint, project_id=service.project_id, token=service.token
     )
