@@ -15,10 +15,12 @@ class Odd(Exception):
 
 
 def says(value: Any) -> bool:
+    """Whether a value says anything: nothing and an empty text do not."""
     return value is not None and value != ""
 
 
 def text(value: Any) -> str:
+    """A text, or a whole number as one."""
     if type(value) is str:
         return value
     if type(value) is int:
@@ -32,6 +34,7 @@ def word(value: Any) -> str:
 
 
 def identity(value: Any) -> str:
+    """The id of an instance, which is text of a sensible length."""
     if (
         type(value) is str
         and len(value) <= ID_LENGTH
@@ -43,6 +46,7 @@ def identity(value: Any) -> str:
 
 
 def integer(value: Any) -> int:
+    """A whole number of 64 bits, which may come as text."""
     if type(value) is str and len(value) <= 18 and value.isascii() and value.isdigit():
         return int(value)
     if type(value) is int and -(2**63) <= value < 2**63:
@@ -51,6 +55,7 @@ def integer(value: Any) -> int:
 
 
 def milliseconds(value: Any) -> int:
+    """A time in milliseconds since 1970, of 12 to 14 digits, which may come as text."""
     if type(value) is str and 12 <= len(value) <= 14 and value.isascii() and value.isdigit():
         return int(value)
     if type(value) is int and 10**11 <= value < 10**14:
@@ -59,6 +64,7 @@ def milliseconds(value: Any) -> int:
 
 
 def boolean(value: Any) -> bool:
+    """True or false."""
     if type(value) is bool:
         return value
     raise Odd
@@ -68,18 +74,21 @@ _SIZE = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))? *([A-Za-z]{1,3})")
 
 
 def size(value: Any) -> int:
-    size = _SIZE.fullmatch(value) if type(value) is str else None
-    unit = columns.UNITS.get(size[3].upper()) if size else None
-    if not size or not unit:
+    """A size with its unit, as bytes, rounded half up as SQL does."""
+    parts = _SIZE.fullmatch(value) if type(value) is str else None
+    unit = columns.UNITS.get(parts[3].upper()) if parts else None
+    if not parts or not unit:
         raise Odd
-    parts = 10 ** len(size[2] or "")
-    found: int = (2 * int(size[1] + (size[2] or "")) * unit + parts) // (2 * parts)
+    whole, fraction = parts[1], parts[2] or ""
+    scale = 10 ** len(fraction)
+    found: int = (2 * int(whole + fraction) * unit + scale) // (2 * scale)
     if found >= 2**63:
         raise Odd
     return found
 
 
 def texts(value: Any) -> str | None:
+    """A list of texts, each once and in order, with commas between; None for an empty one."""
     if type(value) is list and all(type(each) is str for each in value):
         return ",".join(sorted(set(value))) or None
     raise Odd

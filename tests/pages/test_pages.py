@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -100,7 +101,9 @@ def test_the_settings_for_the_real_service_are_settings(tmp_path: Path) -> None:
 
 def test_a_client_is_tested_against_the_emulated_service_as_its_page_says() -> None:
     [text] = [text for language, text in blocks("docs/emulator.md") if language == "python"]
-    exec(text, {})  # noqa: S102
+    found: dict[str, Any] = {}
+    exec(text, found)  # noqa: S102
+    assert len(found["page"]["instances"]) == 50 < found["page"]["total_count"]
 
 
 @pytest.mark.parametrize("page", ["docs/tutorial-finance.md", "docs/tutorial-analyst.md"])
