@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -37,6 +37,26 @@ class Observer:
         """The condition that a row of a `last_<table>`, as `last`, was written by a sweep of another API."""
         these = f"starts_with(scope, 'api={NOTEBOOKS}&') = {str(self.api != NOTEBOOKS).lower()}"
         return f"last.sweep_id in (select sweep_id from last_sweeps where {these})"
+
+
+BATCH_ROWS = 10_000
+# What is there now of these tells what left of others, and how much could not be used.
+_NEEDED = ("profiles", "flavors", "quarantine")
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The rows to write of one table, until those of the next one are asked for; `kinds` counts them by
+    their `change`."""
+
+    table: Table
+    connection: duckdb.DuckDBPyConnection
+    kinds: Mapping[str, int]
+
+    def reader(self) -> pa.RecordBatchReader:
+        """The rows, sorted by the table's first key."""
+        rows = self.connection.sql(f"from changed order by {self.table.keys[0]}")
+        return rows.to_arrow_reader(BATCH_ROWS)
 
 
 # A row of a table left when what it hangs on was seen without it, or left itself. Where `$gone` are the
@@ -145,40 +165,50 @@ def compare(connection: duckdb.DuckDBPyConnection, observer: Observer) -> None:
         )
     for table in kept():
         connection.execute(_now(table))
+        # What was seen is not held twice.
+        connection.execute(f"create or replace table seen_{table.name} as from seen_{table.name} limit 0")
     connection.execute(
         "create or replace temp table seen_instance_ids as select instance_id from now_instances"
     )
     connection.execute(_AWAY.replace("$absence", observer.absence))
 
 
-def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> Iterator[tuple[str, pa.Table]]:
-    """The rows to write after a comparison, a table at a time; empty tables are left out."""
+def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> Iterator[Changed]:
+    """The rows to write after a comparison, a table at a time; empty tables are left out.
+
+    What is there now of a table, and is to be written of it, is held until the next one is asked for.
+    """
     [(unnamed,)] = connection.execute("select count(*) from documents where instance_id is null").fetchall()
     for table in kept():
         if _has_rows(connection, f"now_{table.name}") or _has_rows(connection, f"last_{table.name}"):
-            rows = connection.sql(_changed(table, observer, bool(unnamed))).to_arrow_table()
-            if rows.num_rows:
-                yield table.name, rows
+            connection.execute(
+                f"create or replace temp table changed as {_changed(table, observer, bool(unnamed))}"
+            )
+            if table.name not in _NEEDED:
+                connection.execute(f"drop table now_{table.name}")
+            found = connection.execute("select change, count(*) from changed group by change").fetchall()
+            if found:
+                yield Changed(table, connection, dict(found))
+    connection.execute("drop table if exists changed")
 
 
 def _has_rows(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return bool(connection.execute(f"select 1 from {name} limit 1").fetchall())
 
 
-def count(connection: duckdb.DuckDBPyConnection, instances: pa.Table | None) -> dict[str, int]:
+def count(connection: duckdb.DuckDBPyConnection, kinds: Mapping[str, int]) -> dict[str, int]:
     """How many instances are there, new, changed and gone, and what could not be used.
 
-    `instances` are the rows to write of them, if there are any.
+    `kinds` are how many rows there are to write of the instances, by their `change`.
     """
-    [(seen,)] = connection.execute("select count(*) from now_instances").fetchall()
+    [(seen,)] = connection.execute("select count(*) from seen_instance_ids").fetchall()
     [(unusable,)] = connection.execute("select count(*) from now_quarantine").fetchall()
-    return {"instance_count": seen, **count_changes(instances), "quarantined_count": unusable}
+    return {"instance_count": seen, **count_changes(kinds), "quarantined_count": unusable}
 
 
-def count_changes(instances: pa.Table | None) -> dict[str, int]:
-    """How many instances are new, changed and gone, by the rows to write of them."""
-    kinds = instances["change"].to_pylist() if instances else []
-    return {f"{kind}_count": kinds.count(kind) for kind in ("new", "changed", "gone")}
+def count_changes(kinds: Mapping[str, int]) -> dict[str, int]:
+    """How many instances are new, changed and gone, by the `change` of the rows to write of them."""
+    return {f"{kind}_count": kinds.get(kind, 0) for kind in ("new", "changed", "gone")}
 
 
 def same_key(table: Table) -> str:
@@ -246,5 +276,4 @@ def _changed(table: Table, observer: Observer, in_doubt: bool) -> str:
         select {names} from judged where change is not null
         union all by name
         select {names} from left_behind where change <> 'unread' or not is_known
-        order by {table.keys[0]}
     """

@@ -23,6 +23,8 @@ from etl.successor import Note, compact, parsed, written
 
 PLAIN_HELD = 5_000  # documents, before they go into the staging tables
 ODD_BYTES = 4_000_000  # likewise
+WAITING_BYTES = 128_000_000  # of the rows that wait for the end of the listing, before they go to the disk
+COMPARING_BYTES = 1_000  # for each document, and each instance that was known
 _ROOM = 1 << 32  # for the ids of the documents of a page
 
 _PAGES = pa.schema(
@@ -77,12 +79,13 @@ where said.document_id = originals.document_id and said.field = names.field
 class Staging:
     """An in-memory database in which the pages of one sweep become tidy relations."""
 
-    def __init__(self, memory: str = "1GB", spill: str | None = None) -> None:
+    def __init__(self, memory_bytes: int = 1_000_000_000, spill: str | None = None) -> None:
+        self.memory_bytes = memory_bytes
         self.connection = duckdb.connect(":memory:")
         self.connection.execute("set timezone = 'UTC'")
         self.connection.execute("set preserve_insertion_order = false")
         self.connection.execute("set enable_progress_bar = false")  # It would go to standard output.
-        self.connection.execute(f"set memory_limit = {quoted(memory)}")
+        self._keep_to(memory_bytes)
         if spill:
             self.connection.execute(f"set temp_directory = {quoted(spill)}")
         self.connection.execute(columns.MACROS)
@@ -96,6 +99,20 @@ class Staging:
         self._translator = successor.Translator()
         self._notes: list[tuple[Any, ...]] = []
         self._originals: list[tuple[int, str]] = []
+
+    def wait(self) -> None:
+        """Hold little in memory while pages are still coming: what was added waits on the disk."""
+        self._keep_to(WAITING_BYTES)
+
+    def work(self) -> None:
+        """Take the memory that it needs to compare what was added, which grows with it up to what is set."""
+        [(count,)] = self.connection.execute(
+            "select (select count(*) from documents) + (select count(*) from last_instances)"
+        ).fetchall()
+        self._keep_to(max(WAITING_BYTES, COMPARING_BYTES * count))
+
+    def _keep_to(self, memory_bytes: int) -> None:
+        self.connection.execute(f"set memory_limit = '{min(memory_bytes, self.memory_bytes)}B'")
 
     def add(self, pages: Sequence[RawPage]) -> None:
         """Flatten pages; their rows are in the staging relations when `settle` was called."""

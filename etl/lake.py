@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
@@ -49,6 +49,9 @@ DISK_ERRORS = (
 WRITER = deltalake.WriterProperties(
     compression="ZSTD", compression_level=3, max_row_group_size=ROW_GROUP_ROWS
 )
+
+# Rows to write, which may be read again where the writing has to be tried again.
+Rows = Callable[[], pa.RecordBatchReader]
 
 ARROW_TYPES = {
     "varchar": pa.string(),
@@ -168,10 +171,14 @@ class Lake:
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Add rows to a table."""
+        self.append_batches(name, rows.select(schema(table(name)).names).to_reader)
+
+    def append_batches(self, name: str, rows: Rows) -> None:
+        """Add rows to a table a batch at a time; their columns are in its order."""
         wanted = schema(table(name))
-        added = rows.select(wanted.names).cast(wanted)
         for _ in range(MOST_CONFLICTS):
             with suppress(CommitFailedError):
+                added = rows().cast(wanted)
                 deltalake.write_deltalake(self.delta(name), added, mode="append", writer_properties=WRITER)
                 return
             # Rows were deleted meanwhile, which Delta takes for a conflict; what is added rests on none.
@@ -188,12 +195,12 @@ class Lake:
             writer_properties=WRITER,
         )
 
-    def commit(self, sweep_id: str, project_id: str, rows: Iterable[tuple[str, pa.Table]]) -> None:
+    def commit(self, sweep_id: str, project_id: str, rows: Iterable[tuple[str, Rows]]) -> None:
         """Write the rows of a sweep, a table at a time; the last is its row in `sweeps`, which shows them."""
         marker = self._marker(project_id)
         replace_text(marker, sweep_id)
         for name, table_rows in rows:
-            self.append(name, table_rows)
+            self.append_batches(name, table_rows)
         marker.unlink()
 
     def clean_up(self, project_id: str) -> None:
@@ -232,6 +239,11 @@ class Lake:
         try:
             with damage.named(self.path):
                 yield
+        except duckdb.OutOfMemoryException as error:
+            raise UsageError(
+                f"{str(error).partition(chr(10))[0]}; nothing is lost: give more memory with DEMETER_MEMORY, "
+                "or more space to the lake, then run this again"
+            ) from error
         except DISK_ERRORS as error:
             reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
             raise UsageError(

@@ -7,6 +7,7 @@ when it was made, and what comes out is held against the rows that are there.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -152,12 +153,13 @@ class Reflattening:
             self.done.sweep_ids.append(str(sweep["sweep_id"]))
             observer = _observer(sweep)
             compare(self.staging.connection, observer)
-            rows = dict(changes(self.staging.connection, observer))
-            counts = count(self.staging.connection, rows.get("instances"))
+            found = changes(self.staging.connection, observer)
+            rows = {each.table.name: each.reader().read_all() for each in found}
+            counts = count(self.staging.connection, _kinds(rows.get("instances")))
         else:
             self._leave(sweep)
             rows = {each.name: self._as_it_was(each, sweep) for each in kept()}
-            counts = count_changes(rows["instances"])
+            counts = count_changes(_kinds(rows["instances"]))
         self._take({name: found for name, found in rows.items() if found.num_rows})
         self.new_sweeps.append(sweep | counts)
 
@@ -277,6 +279,11 @@ class Reflattening:
 
 def _names(table: Table) -> str:
     return ", ".join(column.name for column in all_columns(table))
+
+
+def _kinds(rows: pa.Table | None) -> Counter[str]:
+    """How many rows there are of each `change`."""
+    return Counter(rows["change"].to_pylist() if rows else ())
 
 
 def _is_last(table: Table) -> str:

@@ -71,7 +71,7 @@ def _replay(
     with stage("replay", project_id=project_id), lake.writing(), lake.lock(f"sweep-{project_id}"):
         lake.clean_up(project_id)
         rewrite.mend(lake)
-        staging = Staging(settings.memory, str(lake.spill(project_id)))
+        staging = Staging(settings.memory_bytes, str(lake.spill(project_id)))
         run = Reflattening(lake, project_id, staging)
         try:
             run.flatten_again(since, progress)

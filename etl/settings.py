@@ -30,7 +30,7 @@ FROM_ZERO = (
     *("max_sweep_age_minutes", "wait_seconds", "quarantine_rows", "jitter_seconds"),
     *("budget", "notify_forgotten", "notify_again_hours", "workers"),
 )
-MEMORY = re.compile(r"[0-9]+(\.[0-9]+)? *[KMGT]i?B")
+MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([KMGT])(i?)B")
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,15 @@ class Settings:
             if field.name not in hidden
         )
         return f"Settings({shown})"
+
+    @property
+    def memory_bytes(self) -> int:
+        """What `memory` comes to."""
+        said = MEMORY.fullmatch(self.memory)
+        if not said:
+            raise UsageError(f"memory is {self.memory!r}: give a size like 1GB")
+        number, unit, binary = said.groups()
+        return int(float(number) * (1024 if binary else 1000) ** ("KMGT".index(unit) + 1))
 
 
 NAMES = tuple(field.name for field in fields(Settings))

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from etl.damage import Damaged
 from etl.dictionary import table
 from etl.errors import DemeterError, IncompleteListing, ServiceUnavailable
 from etl.flatten import Staging
-from etl.lake import Lake, schema
+from etl.lake import Lake, Rows, schema
 from etl.listing import Outcome
 from etl.reader import Progress, Reader
 from etl.scope import Scope
@@ -155,13 +156,14 @@ class _Run:
         self.sent, self.again, self.received = _traffic(client)
         self.sweep_id = f"{self.began:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
         note(project_id=settings.project_id, sweep_id=self.sweep_id)
-        self.staging = Staging(settings.memory, str(lake.spill(settings.project_id)))
+        self.staging = Staging(settings.memory_bytes, str(lake.spill(settings.project_id)))
         self.query = self.staging.connection.execute
 
     def run(self, resume: bool) -> Sweep:
         """List, compare and commit."""
         with stage("recall"):
             load_last(self.staging.connection, self.lake, self.settings.project_id, self.scope.text)
+            self.staging.wait()
         before = self._to_resume() if resume else None
         earlier = raw.read_plan(before) if before else None
         plan = replace(earlier, resumes=earlier.resumes or earlier.sweep_id) if earlier else self._plan()
@@ -244,6 +246,7 @@ class _Run:
             self.scope.api,
         )
         with stage("compare"):
+            self.staging.work()
             compare(self.staging.connection, observer)
             found = breaches(self.staging.connection, self.scope.api)
         self._tell_doubts()
@@ -254,14 +257,14 @@ class _Run:
         }
         counts: dict[str, int] = {}
 
-        def rows() -> Iterator[tuple[str, pa.Table]]:
-            instances = None
-            for name, changed in changes(self.staging.connection, observer):
-                if name == "instances":
-                    instances = changed
-                    self._tell_unlisted(changed)
-                yield name, changed
-            counts.update(count(self.staging.connection, instances))
+        def rows() -> Iterator[tuple[str, Rows]]:
+            kinds: Mapping[str, int] = {}
+            for changed in changes(self.staging.connection, observer):
+                if changed.table.name == "instances":
+                    kinds = changed.kinds
+                    self._tell_unlisted(kinds)
+                yield changed.table.name, changed.reader
+            counts.update(count(self.staging.connection, kinds))
             yield "slices", _rows("slices", _slice_rows(reader), common)
             yield "sweeps", _rows("sweeps", [self._sweep_row(reader, outcome, before, counts)], common)
 
@@ -288,9 +291,9 @@ class _Run:
                 doubted,
             )
 
-    def _tell_unlisted(self, instances: pa.Table) -> None:
+    def _tell_unlisted(self, kinds: Mapping[str, int]) -> None:
         """Say how many instances only the API that was listed before had."""
-        unlisted = instances["change"].to_pylist().count("unlisted")
+        unlisted = kinds.get("unlisted", 0)
         if unlisted:
             log.warning(
                 "%d instances were listed by the other API, and are not by %s: they are kept as unlisted, "
@@ -328,9 +331,10 @@ def _slice_rows(reader: Reader) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(name: str, rows: list[dict[str, Any]], common: dict[str, Any]) -> pa.Table:
+def _rows(name: str, rows: list[dict[str, Any]], common: dict[str, Any]) -> Rows:
     """Rows of a log table."""
-    return pa.Table.from_pylist([row | common for row in rows], schema=schema(table(name)))
+    listed = pa.Table.from_pylist([row | common for row in rows], schema=schema(table(name)))
+    return partial(listed.to_reader)
 
 
 def _traffic(client: Client) -> tuple[int, int, int]:

@@ -48,11 +48,11 @@ class Growing:
         for number in numbers:
             sweep = self.sweeps[number]
             told = [
-                (name, tidy(name, rows))
+                (name, tidy(name, rows).to_reader)
                 for name, rows in self.rows.get(sweep["sweep_id"], {}).items()
                 if rows
             ]
-            told.append(("sweeps", tidy("sweeps", [sweep])))
+            told.append(("sweeps", tidy("sweeps", [sweep]).to_reader))
             self.lake.commit(sweep["sweep_id"], sweep["project_id"], told)
 
     def price(self, *lines: str) -> None:

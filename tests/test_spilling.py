@@ -11,6 +11,7 @@ from support import swept
 
 from etl import views
 from etl.emulator import Emulator
+from etl.errors import UsageError
 from etl.flatten import Staging
 from etl.lake import Lake
 
@@ -30,7 +31,7 @@ def spilled(connection: duckdb.DuckDBPyConnection, folder: Path) -> bool:
 def test_a_sweep_larger_than_its_memory_spills(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     lake.create()
-    with Staging("60MB", str(lake.spill("a"))).connection as connection:
+    with Staging(60_000_000, str(lake.spill("a"))).connection as connection:
         assert spilled(connection, lake.spill("a"))
 
 
@@ -48,3 +49,27 @@ def test_a_query_larger_than_its_memory_spills(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(views, "unlocked", small)
     with views.connect(lake) as connection:
         assert spilled(connection, lake.path / "tmp" / "queries")
+
+
+def test_what_needs_more_memory_than_it_may_take_says_so_and_loses_nothing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    with Emulator.of_documents([instance(number) for number in range(4_000)]) as service:
+        with pytest.raises(UsageError, match="nothing is lost: give more memory with DEMETER_MEMORY"):
+            swept(service, lake, memory="1MB")
+        assert swept(service, lake).counts["new_count"] == 4_000
+
+
+def test_a_sweep_in_little_memory_writes_the_same_rows(tmp_path: Path) -> None:
+    found = []
+    with Emulator.of_documents([instance(number) for number in range(4_000)]) as service:
+        for memory in ("40MB", "1GB"):
+            lake = Lake(tmp_path / memory)
+            swept(service, lake, memory=memory)
+            with views.connect(lake) as connection:
+                found.append(
+                    connection.execute(
+                        "select * exclude (sweep_id, observed_at) from instances order by instance_id"
+                    ).fetchall()
+                )
+    assert len(found[0]) == 4_000
+    assert found[0] == found[1]
