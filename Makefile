@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-duckdb15 test-lowest test-focus test-browser test-deploy test-many test-notebooks test-examples notebooks wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-long test-duckdb15 test-lowest test-focus test-browser test-deploy test-many test-notebooks test-examples notebooks wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -35,7 +35,10 @@ demo: .venv/ready ## Run the whole line against the emulated service: no account
 	$(BIN)/demeter demo $(ARGS)
 
 test: .venv/ready ## Run the tests: make test ARGS="-k name"
-	$(BIN)/python $(PYTEST) $(ARGS)
+	$(BIN)/python $(PYTEST) -m 'not long' $(ARGS)
+
+test-long: .venv/ready ## Run the tests that take their time: long histories, kills in the middle of rare work (minutes)
+	$(BIN)/python $(PYTEST) -m long $(ARGS)
 
 # What a machine path or a package host looks like; ma-user's home is one inside an instance.
 STRAY := (^|[^[:alnum:]_.~}>)-])/(home|root|tmp|work|Users)/|py[p]i\.org|pythonhoste[d]\.|npmj[s]\.
@@ -86,10 +89,10 @@ fuzz: .venv-fuzz/ready ## Look for answers that harm, guided by coverage: make f
 	.venv-fuzz/bin/python -m bench.fuzz page .fuzz/page tests/corpus/page -artifact_prefix=.fuzz/page- $(ARGS)
 	.venv-fuzz/bin/python -m bench.fuzz pager .fuzz/pager -artifact_prefix=.fuzz/pager- -max_len=4096 -len_control=1 $(ARGS)
 
-test-duckdb15: .venv-duckdb15/ready ## Run the tests on DuckDB 1.5, the line before the default
+test-duckdb15: .venv-duckdb15/ready ## Run the tests on the newest DuckDB 1.5; `test-lowest` has the first
 	.venv-duckdb15/bin/python $(PYTEST) -m 'not long' $(ARGS)
 
-test-lowest: .venv-lowest/ready ## Run the tests on the lowest dependencies that are promised
+test-lowest: .venv-lowest/ready ## Run the tests on the lowest dependencies that are promised, DuckDB 1.5 among them
 	.venv-lowest/bin/python $(PYTEST) -m 'not long' $(ARGS)
 
 test-many: .venv/ready ## Sweep three hundred projects in one run (minutes)
@@ -135,7 +138,7 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
 	test -s schema.txt && test -s "$$folder"/lib/python*/site-packages/etl/notebooks/tour.py && echo "The wheel works outside the checkout."
 
-test-all: test-duckdb15 test-lowest test-many test-focus test-browser test-deploy test-notebooks test-examples wheel ## Run what `test` leaves out: the other versions, many projects, FOCUS, a browser, deploy/, notebooks, README, the wheel
+test-all: test-long test-lowest test-many test-focus test-browser test-deploy test-notebooks test-examples wheel ## Run what `test` leaves out: long tests, the lowest versions, many projects, FOCUS, a browser, deploy/, notebooks, README, the wheel
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt

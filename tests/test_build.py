@@ -55,6 +55,7 @@ def test_every_mart_can_be_read_after_a_single_sweep(tmp_path: Path) -> None:
     assert set(counts) == set(SEEN)
 
 
+@pytest.mark.long
 def test_a_mart_that_an_earlier_version_stored_is_read_until_the_next_build(
     built: tuple[Lake, Settings], tmp_path: Path
 ) -> None:

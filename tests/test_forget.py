@@ -110,6 +110,7 @@ def contents(lake: Lake, token: str = "") -> dict[str, list[str]]:
     return {name: sorted(row.replace(token or "SHE", "SHE") for row in rows) for name, rows in text.items()}
 
 
+@pytest.mark.long
 def test_nothing_of_a_forgotten_person_is_in_any_file(before: Lake, after: tuple[Lake, str]) -> None:
     lake, _ = after
     assert {where for _, where in in_files(before.path, THEIRS)} == set(THEIRS)
@@ -173,6 +174,7 @@ def killed_at(step: int, lake: Lake) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_is_finished_by_the_next_under_the_same_pseudonym(lake: Lake) -> None:
     # Before the note, in the raw pages, between two tables, before the build, and as the past goes.
     for step in (0, 2, 7, 40, 18, 10):

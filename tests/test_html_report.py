@@ -232,6 +232,7 @@ def test_a_run_writes_the_chosen_reports_into_one_file(format: str, names: str, 
     assert results[1].stdout.splitlines()[-1] == f"wrote {tmp_path / 'reports' / f'report.{format}'}"
 
 
+@pytest.mark.long
 def test_no_more_sweeps_are_told_than_were_expected(tmp_path: Path) -> None:
     told = demeter("demo", "--days", "1", "--every", "180", "--instances", "5", lake=Lake(tmp_path / "lake"))
     assert told.exit_code == 0, told.output

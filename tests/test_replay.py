@@ -15,6 +15,8 @@ from etl.dictionary import Table, kept
 from etl.emulator import ERRORS
 from etl.scope import Scope
 
+pytestmark = pytest.mark.long
+
 RUNNING = Scope(statuses=("RUNNING",))
 FIRST = Scope(workspaces=("ws-1",))
 

@@ -267,6 +267,7 @@ def settings_of(service: Emulator, lake: Lake, api: str) -> Settings:
     return settings_for(service, lake.path, api=api, tz="UTC")
 
 
+@pytest.mark.long
 def test_an_instance_that_moves_keeps_one_history_and_is_metered_on(lake: Lake, tmp_path: Path) -> None:
     fleet = Fleet(FleetSettings(instances=40, days=1.5, reappear_share=0, free_share=0.0))
     start, sweeps, each_us = fleet.start_us, 24, QUARTER_US * 2
@@ -298,6 +299,7 @@ def test_an_instance_that_moves_keeps_one_history_and_is_metered_on(lake: Lake, 
     assert not [finding for finding in check_data(lake) if finding.status != "ok"]
 
 
+@pytest.mark.long
 def test_what_only_the_old_api_had_is_unlisted_and_metered_no_further(lake: Lake) -> None:
     with Emulator.of_documents([document(1), document(2)]) as service:
         committed(service, lake, api="demanager")
@@ -349,6 +351,7 @@ def test_an_incomplete_sweep_of_the_other_api_takes_nothing_away(lake: Lake) -> 
 # What is shared with the other API.
 
 
+@pytest.mark.long
 def test_a_replay_of_sweeps_by_both_apis_changes_nothing(lake: Lake) -> None:
     with Emulator(Fleet(FleetSettings(instances=30))) as service:
         for api in ("demanager", "notebooks", "notebooks", "demanager"):

@@ -24,6 +24,8 @@ from etl.emulator.faults import Faults
 from etl.emulator.rows import Documents
 from etl.lake import Lake
 
+pytestmark = pytest.mark.long
+
 COUNT = 12
 
 

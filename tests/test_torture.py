@@ -24,8 +24,6 @@ from bench.torture import (
     torture,
 )
 
-pytestmark = pytest.mark.long
-
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:

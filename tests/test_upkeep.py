@@ -354,6 +354,7 @@ def run_one(path: Path) -> None:
     upkeep.maintain(Settings(), Lake(path))
 
 
+@pytest.mark.long
 def test_a_run_killed_at_any_moment_leaves_the_same_rows(lake: Lake) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["etl.upkeep", "pandas"])
