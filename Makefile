@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history flames bench-meter torture fuzz lock upgrade test-long test-duckdb15 test-lowest test-focus test-browser test-deploy test-many test-notebooks test-examples notebooks wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history bench-scale flames bench-meter torture fuzz lock upgrade test-long test-duckdb15 test-lowest test-focus test-browser test-deploy test-many test-notebooks test-examples notebooks wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -78,6 +78,9 @@ bench-meter: .venv/ready ## Measure the meter against the truth, into docs/meter
 
 bench-history: .venv/ready ## Measure builds, reports and bytes of a year, into docs/performance.md (an hour)
 	$(BIN)/python -m bench.yearly $(ARGS)
+
+bench-scale: .venv/ready ## Sweep a hundred projects, and say what ten thousand would take, into docs/scale.md (half an hour)
+	$(BIN)/python -m bench.scale $(ARGS)
 
 torture: .venv/ready ## Break runs off at every point, into docs/torture.md (ten minutes; ARGS="--share 1" takes hours)
 	$(BIN)/python -m bench.torture $(ARGS)

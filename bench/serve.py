@@ -3,7 +3,7 @@
 Documents are made before they are asked for, so that an answer is little more than their bytes. Each line of
 JSON that is read is answered by one: `{}` asks for what was used so far, `{"minutes": 15, "changed": 200}`
 moves the clock on, and lets so many instances change. With `--days DAYS` the fleet lives for so long instead,
-and changes as it does in the demo.
+and changes as it does in the demo; with `--projects COUNT` there are so many of it, each another one.
 """
 
 from __future__ import annotations
@@ -60,9 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("instances", type=int)
     parser.add_argument("--days", type=float)
+    parser.add_argument("--projects", type=int)
     given = parser.parse_args()
     users = max(20, given.instances // 100)
-    if given.days:
+    if given.projects:
+        settings = FleetSettings(instances=given.instances, users=users, days=given.days)
+        serve_projects([replace(settings, seed=number) for number in range(given.projects)])
+    elif given.days:
         serve_living(FleetSettings(instances=given.instances, users=users, days=given.days))
     else:
         serve_documents(replace(FLEET, instances=given.instances, users=users))
@@ -73,6 +77,22 @@ def serve_living(settings: FleetSettings) -> None:
     clock = Clock.at(settings.start)
     with Emulator(Fleet(settings), clock, token_seconds=FOR_GOOD) as service:
         for told in heard(service):
+            clock.advance(minutes=told["minutes"])
+
+
+def serve_projects(every: list[FleetSettings]) -> None:
+    """Serve projects of which each has a fleet that changes by itself, to who signs in as a user."""
+    clock = Clock.at(every[0].start)
+    fleets = {f"{number:032x}": Fleet(settings) for number, settings in enumerate(every, start=1)}
+    with Emulator(clock=clock, fleets=fleets, token_seconds=FOR_GOOD) as service:
+        names = ("domain", "user", "password")
+        reply(
+            endpoint=service.endpoint,
+            iam_endpoint=service.endpoint,
+            discover="true",
+            **{name: getattr(service, name) for name in names},
+        )
+        for told in told_to(service):
             clock.advance(minutes=told["minutes"])
 
 
@@ -91,6 +111,11 @@ def serve_documents(settings: FleetSettings) -> None:
 def heard(service: Emulator) -> Iterator[dict[str, Any]]:
     """What the service is told, each to be done before it answers."""
     reply(endpoint=service.endpoint, project_id=service.project_id, token=service.token)
+    yield from told_to(service)
+
+
+def told_to(service: Emulator) -> Iterator[dict[str, Any]]:
+    """The same of a service that has made itself known."""
     for line in sys.stdin:
         told: dict[str, Any] = json.loads(line)
         if told:

@@ -40,6 +40,7 @@ MENU: dict[str, dict[str, str]] = {
         "Torture": "docs/torture.md",
         "Threats": "docs/threats.md",
         "Performance": "docs/performance.md",
+        "Ten million instances": "docs/scale.md",
         "Compared with others": "docs/comparison.md",
     },
     "Develop": {
