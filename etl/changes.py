@@ -55,8 +55,7 @@ class Changed:
 
     def reader(self) -> pa.RecordBatchReader:
         """The rows, sorted by the table's first key."""
-        rows = self.connection.sql(f"from changed order by {self.table.keys[0]}")
-        return rows.to_arrow_reader(BATCH_ROWS)
+        return self.connection.sql("from changed").to_arrow_reader(BATCH_ROWS)
 
 
 # A row of a table left when what it hangs on was seen without it, or left itself. Where `$gone` are the
@@ -179,6 +178,8 @@ def changes(connection: duckdb.DuckDBPyConnection, observer: Observer) -> Iterat
     What is there now of a table, and is to be written of it, is held until the next one is asked for.
     """
     [(unnamed,)] = connection.execute("select count(*) from documents where instance_id is null").fetchall()
+    # Sorted once, and read in that order.
+    connection.execute("set preserve_insertion_order = true")
     for table in kept():
         if _has_rows(connection, f"now_{table.name}") or _has_rows(connection, f"last_{table.name}"):
             connection.execute(
@@ -276,4 +277,5 @@ def _changed(table: Table, observer: Observer, in_doubt: bool) -> str:
         select {names} from judged where change is not null
         union all by name
         select {names} from left_behind where change <> 'unread' or not is_known
+        order by {table.keys[0]}
     """
