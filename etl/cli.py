@@ -83,7 +83,7 @@ def _damage_named(ctx: click.Context) -> Iterator[None]:
         lake = None
         with suppress(DemeterError):
             lake = lake_of(ctx.obj)
-        with damage.named(lake.path) if lake else nullcontext():
+        with damage.named(lake.root) if lake else nullcontext():
             raise
 
 
@@ -124,7 +124,7 @@ def main(
     command = str(ctx.invoked_subcommand)
     ctx.with_resource(stage(f"demeter {command}", command=command))
     if ctx.invoked_subcommand in LAKE_WRITERS:
-        from etl.lake import private
+        from etl.directory import private
 
         ctx.with_resource(private())
 
