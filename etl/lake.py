@@ -98,9 +98,10 @@ class Lake:
             marker = json.dumps({"version": VERSION}) + "\n"
             if self.store.tears or not (self.root / MARKER).exists():
                 (self.root / MARKER).replace(marker)
-        except OSError as error:
+        except (OSError, DeltaError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
             raise UsageError(
-                f"the lake {self} cannot be written: {error.strerror or error}; mend that, or "
+                f"the lake {self} cannot be written: {reason}; mend that, or "
                 "give another one with DEMETER_LAKE"
             ) from None
 
@@ -141,7 +142,9 @@ class Lake:
     def _is_newest(self, name: str, version: int) -> bool:
         """Whether no later version of a table was committed, as far as the names of its log tell."""
         log = self.location(name) / "_delta_log"
-        return (log / f"{version:020}.json").exists() and not (log / f"{version + 1:020}.json").exists()
+        if self.store.tears and not (log / f"{version:020}.json").exists():
+            return False  # It was put back from a backup.
+        return not (log / f"{version + 1:020}.json").exists()
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let a connection read the files of the lake."""

@@ -192,10 +192,10 @@ def write(lake: Lake, name: str, rows: pa.Table) -> int:
 def _columns_of_partitions(lake: Lake, name: str) -> list[str] | None:
     """The columns that a mart is kept by; None where it is not there, and an odd one where it is damaged."""
     location = _location(lake, name)
+    if not any((location / "_delta_log").files(deep=False)):
+        return None
     try:
         damage.check_log(location)
-        if not deltalake.DeltaTable.is_deltatable(location.uri, lake.store.options):
-            return ["damaged"] if location in directory(lake).tables() else None
         return table_at(location).metadata().partition_columns
     except (damage.Damaged, *damage.SUSPECT):
         return ["damaged"]

@@ -14,7 +14,6 @@ from etl.objects import Objects
 
 WHOLE_BYTES = 4_000_000  # a file of at most so many is got by one request, and kept for a while
 KEPT_BYTES = 64_000_000  # of such files
-READ_BYTES = 1_000_000  # of a larger one, at least so many at once
 WRITTEN = datetime(2000, 1, 1, tzinfo=UTC)  # a name stands for the same content for good
 
 
@@ -67,50 +66,51 @@ class Files(AbstractFileSystem):  # type: ignore[misc]
         """When a file was written, which is of no matter."""
         return WRITTEN
 
-    def open(self, path: str, mode: str = "rb", **_: Any) -> io.BufferedIOBase:
+    def open(self, path: str, mode: str = "rb", **_: Any) -> Opened:
         """A file to read anywhere in it."""
         if mode != "rb":
             raise PermissionError(f"{path} is only read")
         name = self._name(path)
-        content, size = self._kept.beginning(name)
-        if len(content) == size:
-            return io.BytesIO(content)
-        return io.BufferedReader(Large(self._objects, name, size), READ_BYTES)
+        return Opened(self._objects, name, *self._kept.beginning(name))
 
     def _name(self, path: str) -> str:
         below = self._objects.address.removeprefix("s3://") + "/"
         return path.removeprefix("s3://").removeprefix(below)
 
 
-class Large(io.RawIOBase):
-    """A file of an object store of which parts are got as they are read."""
+class Opened:
+    """A file that is read in parts, by several threads of DuckDB, each of which goes where it likes."""
 
-    def __init__(self, objects: Objects, name: str, size: int) -> None:
-        self._objects, self._name, self._size, self._at = objects, name, size, 0
+    def __init__(self, objects: Objects, name: str, beginning: bytes, size: int) -> None:
+        self._objects, self._name = objects, name
+        self._beginning, self._size = beginning, size
+        self._of_thread = threading.local()
 
-    def readable(self) -> bool:
-        """Yes."""
-        return True
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Let this thread go to a byte, counted from the beginning, from where it is or from the end."""
+        self._of_thread.at = (
+            offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
+        )
+        return self.tell()
+
+    def tell(self) -> int:
+        """Where this thread reads next."""
+        return int(getattr(self._of_thread, "at", 0))
+
+    def read(self, count: int = -1) -> bytes:
+        """So many bytes from there on, all that are left for -1."""
+        start = self.tell()
+        stop = self._size if count < 0 else min(start + count, self._size)
+        if stop <= start:
+            return b""
+        is_here = stop <= len(self._beginning)
+        found = self._beginning[start:stop] if is_here else self._objects.part(self._name, start, stop)
+        self._of_thread.at = start + len(found)
+        return found
 
     def seekable(self) -> bool:
         """Yes."""
         return True
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a byte, counted from the beginning, from here or from the end."""
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """Where the next byte is read."""
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        """Get as many bytes as there is room for, or are left."""
-        stop = min(self._at + len(buffer), self._size)
-        if stop <= self._at:
-            return 0
-        found = self._objects.part(self._name, self._at, stop)
-        buffer[: len(found)] = found
-        self._at += len(found)
-        return len(found)
+    def close(self) -> None:
+        """Nothing is held open."""
