@@ -95,7 +95,7 @@ def _damage_named(ctx: click.Context) -> Iterator[None]:
     type=click.Path(path_type=Path),
     help="Settings file; demeter.toml of this directory unless given.",
 )
-@click.option("--lake", help="Directory of the lake (DEMETER_LAKE).")
+@click.option("--lake", help="Directory of the lake, or s3://BUCKET/PREFIX (DEMETER_LAKE).")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress, not even on a terminal.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more, and show where an error came from.")
 @click.option(
