@@ -115,6 +115,7 @@ def _erase_table(lake: Lake, table: Table, person: Person) -> None:
         before = delta.to_pyarrow_table(filters=chosen)
         after = _changed(before, changes)
         if not after.equals(before):
+            lake.store.fence()
             deltalake.write_deltalake(
                 delta,
                 after,

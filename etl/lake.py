@@ -198,6 +198,7 @@ class Lake:
 
     def replace(self, name: str, project_id: str, since: str, rows: pa.RecordBatchReader) -> None:
         """Put rows in the place of those that the sweeps of a project wrote since the given one."""
+        self.store.fence()
         deltalake.write_deltalake(
             self.delta(name),
             rows,
@@ -212,8 +213,7 @@ class Lake:
         self.store.fence()
         marker.replace(sweep_id)
         for name, table_rows in rows:
-            if name == "sweeps":
-                self.store.fence()
+            self.store.fence()
             self.append(name, table_rows)
         marker.remove()
 
@@ -297,13 +297,19 @@ class Lake:
         return not self.store.tears or deltalake.DeltaTable.is_deltatable(self.location(name).uri)
 
     def _create_table(self, table: Table) -> None:
-        deltalake.DeltaTable.create(
-            self.location(table.name).uri,
-            schema=deltalake.Schema.from_arrow(schema(table)),
-            partition_by=None if table.owner == "log" else ["observed_date"],
-            mode="ignore",
-            storage_options=self.store.options,
-        )
+        place, options = self.location(table.name), self.store.options
+        try:
+            deltalake.DeltaTable.create(
+                place.uri,
+                schema=deltalake.Schema.from_arrow(schema(table)),
+                partition_by=None if table.owner == "log" else ["observed_date"],
+                mode="ignore",
+                storage_options=options,
+            )
+        except DeltaError:
+            # Another run that begins may have made it meanwhile.
+            if not deltalake.DeltaTable.is_deltatable(place.uri, options):
+                raise
 
     def _check_version(self) -> None:
         """Raise UsageError for a lake of a newer version."""

@@ -27,6 +27,7 @@ log = logging.getLogger("demeter")
 SECONDS = 60.0  # after which the lease of a killed run is free
 MARGIN_SECONDS = 1.0  # by which the store tells times
 RENEWALS = 4  # in that time
+FRESH = 0.03  # of it: who renewed so short a while ago need not do so again before a commit
 LOOK_SECONDS = 0.5  # between two looks at a lease that another holds
 
 
@@ -69,7 +70,7 @@ class Lease:
         known = seen(self._objects, self.name)
         if known and (other := holder(known)):
             return other
-        began = time.monotonic()
+        began = _now()
         taken = self._objects.put_if(self._path, known.tag if known else "", self._holder.text())
         if taken is None:
             return _UNKNOWN
@@ -77,10 +78,15 @@ class Lease:
         self._renewal.start()
         return None
 
+    def fence(self) -> None:
+        """Hold it for as long again, or nearly; LakeBusy where another took it over, or may have."""
+        if self._until - _now() < self._holder.seconds * (1 - FRESH):
+            self.renew()
+
     def renew(self) -> None:
         """Hold it for as long again; LakeBusy where another took it over, or may have."""
         with self._busy:
-            began, again = time.monotonic(), replace(self._holder, renewals=self._holder.renewals + 1)
+            began, again = _now(), replace(self._holder, renewals=self._holder.renewals + 1)
             if began < self._until:
                 tag = self._objects.put_if(self._path, self._tag, again.text())
                 if tag:
@@ -94,7 +100,7 @@ class Lease:
         self._over.set()
         self._renewal.join()
         with self._busy:
-            if time.monotonic() < self._until:
+            if _now() < self._until:
                 free = replace(self._holder, seconds=0.0, renewals=self._holder.renewals + 1)
                 self._objects.put_if(self._path, self._tag, free.text())
 
@@ -135,7 +141,7 @@ class Leases:
     def fence(self) -> None:
         """Raise LakeBusy where a lock was lost; else each is held for as long as a lease is, from now on."""
         for lease in list(self._held):
-            lease.renew()
+            lease.fence()
 
     def is_held(self, name: str) -> bool:
         """Whether any run holds a lock."""
@@ -171,6 +177,11 @@ def holder(known: Stamped) -> Holder | None:
     except (ValueError, TypeError):
         return None
     return found if found.seconds and known.age_seconds <= found.seconds + MARGIN_SECONDS else None
+
+
+def _now() -> float:
+    """Seconds that pass while this machine sleeps, too, where it can tell."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _this_run() -> Holder:

@@ -174,6 +174,7 @@ def _to_merge(lake: Lake, name: str, version: int) -> list[str]:
 
 def write(lake: Lake, name: str, rows: pa.Table) -> int:
     """Replace a mart's rows and return the version that this makes; nobody sees it yet."""
+    lake.store.fence()
     location, partitions = _location(lake, name), [DAY] if name in PARTITIONED else []
     if _columns_of_partitions(lake, name) not in (None, partitions):
         location.clear()  # Damaged, or of an older layout: nothing can turn it into this one.
@@ -203,6 +204,7 @@ def _columns_of_partitions(lake: Lake, name: str) -> list[str] | None:
 
 def write_days(lake: Lake, name: str, rows: pa.Table, dates: Sequence[date]) -> int:
     """Replace a mart's rows of these days, the files of all others staying as they are."""
+    lake.store.fence()
     delta = table_at(_location(lake, name))
     listed = ", ".join(quoted(day.isoformat()) for day in dates)
     deltalake.write_deltalake(

@@ -110,10 +110,8 @@ def test(settings: Settings, reached: Sequence[Channel]) -> None:
 
 def _of_lake(settings: Settings, lake: Lake) -> list[Alarm]:
     """What the lake says; nothing where there is none yet, or where it cannot be read."""
-    if not lake.is_there():
-        return []
     try:
-        return list(alarms.of_lake(settings, lake))
+        return list(alarms.of_lake(settings, lake)) if lake.is_there() else []
     except Exception as error:
         log.warning("what the lake says is not told of: %s", _reason(error))
         return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from click.testing import CliRunner, Result
 from conftest import BUCKET, ObjectStore, client, environment, keys
 from support import environment_for, one_line, rows_of, swept
 
+from etl import leases
 from etl.cli import main
 from etl.emulator import Emulator
 from etl.errors import ServiceUnavailable
@@ -68,6 +71,7 @@ def test_a_store_that_ignores_conditions_is_refused_by_whatever_writes(
 def test_a_store_that_goes_away_during_a_sweep_costs_that_sweep_alone(
     own: ObjectStore, service: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(leases, "SECONDS", 4.0)
     lake = Lake(f"s3://{BUCKET}/away")
     assert swept(service, lake).verdict == "complete"
     service.documents = [*DOCUMENTS, {**DOCUMENTS[0], "id": "DE-new"}]
@@ -79,10 +83,10 @@ def test_a_store_that_goes_away_during_a_sweep_costs_that_sweep_alone(
         own.tell("down")
         return found
 
-    monkeypatch.setattr(Reader, "read", read_and_lose)
-    result = demeter(service, str(lake), "sweep")
+    with monkeypatch.context() as patch:
+        patch.setattr(Reader, "read", read_and_lose)
+        result = demeter(service, str(lake), "sweep")
     own.tell("up")
-    monkeypatch.undo()
     assert result.exit_code == 6
     assert one_line(result).startswith(
         f"the object store of {lake} gave out: Could not connect to the endpoint"
@@ -102,6 +106,7 @@ def test_a_store_that_goes_away_during_a_sweep_costs_that_sweep_alone(
 def test_a_store_that_goes_away_while_tables_are_written_costs_that_sweep_alone(
     own: ObjectStore, service: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(leases, "SECONDS", 4.0)
     lake = Lake(f"s3://{BUCKET}/away-later")
     append, written = Lake.append, []
 
@@ -111,10 +116,10 @@ def test_a_store_that_goes_away_while_tables_are_written_costs_that_sweep_alone(
         if len(written) == 2:
             own.tell("down")
 
-    monkeypatch.setattr(Lake, "append", append_and_lose)
-    result = demeter(service, str(lake), "sweep")
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "append", append_and_lose)
+        result = demeter(service, str(lake), "sweep")
     own.tell("up")
-    monkeypatch.undo()
     assert result.exit_code == 6
     assert "run this again later" in one_line(result)
     assert rows_of(lake, "sweeps") == rows_of(lake, "instances") == []
@@ -167,3 +172,10 @@ def test_credentials_that_are_missing_are_asked_for(
         assert result.exit_code == 2
         assert one_line(result).startswith(f"the lake s3://lakes/any wants credentials ({said}")
         assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE" in one_line(result)
+
+
+def test_a_lake_in_a_directory_loads_nothing_of_this() -> None:
+    loads = "import sys, etl.cli, etl.views, etl.build, etl.sweep, etl.lake; etl.lake.Lake('lake')"
+    tells = "print({'boto3', 'botocore', 'fsspec', 'etl.bucket', 'etl.objects'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", f"{loads}; {tells}"], capture_output=True, text=True)  # noqa: S603
+    assert (found.stdout, found.stderr) == ("set()\n", "")
