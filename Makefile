@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history bench-scale flames bench-meter torture fuzz lock upgrade test-long test-duckdb15 test-lowest test-focus test-browser test-deploy test-many test-notebooks test-examples notebooks wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history bench-scale flames bench-meter torture fuzz lock upgrade test-long test-duckdb15 test-lowest test-focus test-browser test-deploy test-many test-notebooks test-s3 test-examples notebooks wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -118,6 +118,9 @@ test-deploy: .venv/ready .venv-deploy/ready wheel ## Run what is in deploy/: wan
 	    "was found: install systemd" >&2; exit 1; }
 	.venv-deploy/bin/python -m pytest -q --confcutdir tests/deploy tests/deploy $(ARGS)
 
+test-s3: .venv-s3/ready ## Run the lake in an object store, which is emulated on loopback (minutes)
+	.venv-s3/bin/python $(PYTEST) tests/s3 $(ARGS)
+
 notebooks: .venv-notebooks/ready ## Write the Jupyter notebook anew from the marimo notebook
 	.venv-notebooks/bin/marimo --quiet export ipynb --sort top-down --force notebooks/tour.py -o notebooks/tour.ipynb
 
@@ -141,16 +144,18 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
 	test -s schema.txt && test -s "$$folder"/lib/python*/site-packages/etl/notebooks/tour.py && echo "The wheel works outside the checkout."
 
-test-all: test-long test-lowest test-many test-focus test-browser test-deploy test-notebooks test-examples wheel ## Run what `test` leaves out: long tests, the lowest versions, many projects, FOCUS, a browser, deploy/, notebooks, README, the wheel
+test-all: test-long test-lowest test-many test-focus test-browser test-deploy test-notebooks test-s3 test-examples wheel ## Run what `test` leaves out: long tests, the lowest versions, many projects, FOCUS, a browser, deploy/, notebooks, an object store, README, the wheel
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) pyproject.toml --extra aksk -c requirements/runtime.txt -o requirements/aksk.txt
 	$(LOCK) pyproject.toml --extra otel -c requirements/aksk.txt -o requirements/otel.txt
 	$(LOCK) pyproject.toml --extra notebook -c requirements/otel.txt -o requirements/notebook.txt
+	$(LOCK) pyproject.toml --extra s3 -o requirements/s3.txt
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group browser -c requirements/dev.txt -o requirements/browser.txt
 	$(LOCK) pyproject.toml --group notebooks -c requirements/dev.txt -o requirements/notebooks.txt
+	$(LOCK) pyproject.toml --group stores -o requirements/stores.txt
 	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
@@ -165,7 +170,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-deploy .venv-docs .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-notebooks .venv-fuzz .venv-bench .venv-airbyte
+	rm -rf .venv .venv-deploy .venv-docs .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-notebooks .venv-s3 .venv-fuzz .venv-bench .venv-airbyte
 	rm -rf tests/browser/node_modules .bench .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -175,13 +180,14 @@ lock-for = $(UV) pip compile --quiet --universal --python "$(PYTHON)" --python-v
 LOCK = $(call lock-for,3.11)
 
 ENVIRONMENTS := .venv/ready .venv-duckdb15/ready .venv-lowest/ready .venv-fuzz/ready .venv-browser/ready \
-    .venv-notebooks/ready
+    .venv-notebooks/ready .venv-s3/ready
 .venv/ready: requirements/dev.txt
 .venv-duckdb15/ready: requirements/duckdb15.txt
 .venv-lowest/ready: requirements/lowest.txt
 .venv-fuzz/ready: requirements/fuzz.txt
 .venv-browser/ready: requirements/browser.txt
 .venv-notebooks/ready: requirements/notebooks.txt
+.venv-s3/ready: requirements/stores.txt
 .venv-lowest/ready: PYTHON = $(OLDEST_PYTHON)
 
 $(ENVIRONMENTS): pyproject.toml .uv/ready

@@ -28,6 +28,7 @@ MENU: dict[str, dict[str, str]] = {
     },
     "Use": {
         "Operators": "docs/operator.md",
+        "Object stores": "docs/object-stores.md",
         "Analysts": "docs/analyst.md",
         "Reports": "docs/reports.md",
         "Prices": "docs/prices.md",

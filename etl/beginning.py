@@ -41,7 +41,9 @@ QUESTIONS = {
 @click.command()
 @click.option("--endpoint", envvar="DEMETER_ENDPOINT", help="URL of the ModelArts service.")
 @click.option("--project-id", envvar="DEMETER_PROJECT_ID", help="Project to list.")
-@click.option("--lake", envvar="DEMETER_LAKE", help="Directory of the lake; `lake` unless given.")
+@click.option(
+    "--lake", envvar="DEMETER_LAKE", help="Directory of the lake, or s3://BUCKET/PREFIX; `lake` unless given."
+)
 @click.option("--user", help="IAM user to sign in as; wants --domain and --iam-endpoint.")
 @click.option("--domain", help="Account (domain) of the user.")
 @click.option("--iam-endpoint", help="URL of IAM.")

@@ -79,6 +79,7 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
     note(build_id=build_id)
     with lake.writing(), lake.lock("build", wait=True), _connection(settings, lake) as connection:
         _take_prices(settings, lake)
+        replaced = marts.tag(lake)
         fingerprint, published = _fingerprint(settings), None if full else marts.published(lake)
         known = published if published and published.fingerprint == fingerprint else None
         with stage("choose"):
@@ -89,7 +90,7 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
         if known and not chosen and not gone:
             return Built({}, check_data(lake), (), len(now))
         store = marts.Store(lake, known)
-        parts = _parts(chosen, files)
+        parts = _parts(lake, chosen, files)
         step = _counted(progress, len(parts) * (len(DAILY) + 2))
         findings = []
         for number, part in enumerate(parts):
@@ -110,7 +111,7 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
             _keep(connection, "fingerprints", _fingerprints(now))
             memory.keep(connection, lake, build_id)
             publication = Published(fingerprint, settings.tz, store.versions, build_id)
-            marts.publish(lake, publication)
+            marts.publish(lake, publication, replaced)
             memory.forget(lake, publication)
         with stage("check"):
             findings.append(check_built(connection, WHOLE, True))
@@ -128,6 +129,7 @@ def _counted(progress: Progress, total: int) -> Callable[[], None]:
 def _connection(settings: Settings, lake: Lake) -> duckdb.DuckDBPyConnection:
     """An empty database that keeps to the memory that is set, and goes to the lake's disk beyond it."""
     connection = duckdb.connect()
+    lake.attach(connection)
     spill = lake.spill("queries")
     spill.mkdir(parents=True, exist_ok=True, mode=0o700)
     connection.execute(f"set memory_limit = {quoted(settings.memory)}")
@@ -137,13 +139,13 @@ def _connection(settings: Settings, lake: Lake) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _parts(chosen: Sequence[Day], files: Files) -> list[list[Day]]:
+def _parts(lake: Lake, chosen: Sequence[Day], files: Files) -> list[list[Day]]:
     """Days that follow each other, by as many as are worked out at once; a single part where none is."""
     parts: list[list[Day]] = [[]]
     total = 0
     for day in chosen:
         names = chain.from_iterable(files[name].get(day[0], ()) for name in METERED)
-        size = sum(Path(name).stat().st_size for name in names)
+        size = sum(map(lake.size, names))
         if parts[-1] and total + size > BYTES_AT_ONCE:
             parts.append([])
             total = 0
@@ -155,9 +157,9 @@ def _parts(chosen: Sequence[Day], files: Files) -> list[list[Day]]:
 def _take_prices(settings: Settings, lake: Lake) -> None:
     """Keep the price book and the exchange rates that the settings name; else the last ones stand."""
     if settings.prices:
-        prices.store(lake.path, prices.read(Path(settings.prices)))
+        prices.store(lake.root, prices.read(Path(settings.prices)))
     if settings.exchange_rates:
-        prices.store_rates(lake.path, prices.read_rates(Path(settings.exchange_rates)))
+        prices.store_rates(lake.root, prices.read_rates(Path(settings.exchange_rates)))
 
 
 def prepare(
@@ -191,8 +193,8 @@ def prepare(
 def _take_settings(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake) -> None:
     statuses = [status.strip() for status in settings.billed_statuses.split(",")]
     _keep(connection, "billed_statuses", pa.table({"status": pa.array(statuses, pa.string())}))
-    _keep(connection, "prices", prices.load(lake.path))
-    _keep(connection, "exchange_rates", prices.load_rates(lake.path))
+    _keep(connection, "prices", prices.load(lake.root))
+    _keep(connection, "exchange_rates", prices.load_rates(lake.root))
     billing = {
         "region": pa.array([settings.region or None], pa.string()),
         "currency": pa.array([settings.currency], pa.string()),
@@ -218,7 +220,7 @@ def _choose(
     chosen = [] if before else list(calendar)
     _remember(connection)
     while True:
-        for part in _parts(chosen, files) if chosen else ():
+        for part in _parts(lake, chosen, files) if chosen else ():
             _witness(connection, lake, files, part, reach)
         now = fingerprints.of_days(connection)
         touched = {day for day, text in now.items() if before.get(day) != text} | _spanned(connection)

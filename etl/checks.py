@@ -103,9 +103,10 @@ def _of_lake(settings: Settings, lake: Lake) -> Iterator[Finding]:
     yield found
     if found.status == "ok":
         try:
-            with damage.named(lake.path):
+            with damage.named(lake.root):
                 yield _freshness(settings, lake, datetime.now(UTC))
-                yield _view_file(lake)
+                if lake.store.tears:
+                    yield _view_file(lake)
                 yield from check_data(lake)
         except damage.Damaged as damaged:
             yield Finding("files", "fail", "Can the files of the lake be read?", str(damaged))
@@ -114,7 +115,7 @@ def _of_lake(settings: Settings, lake: Lake) -> Iterator[Finding]:
 def _open(lake: Lake) -> None:
     """Raise UsageError unless the lake is one whose tables can be opened."""
     lake.check()
-    with damage.named(lake.path):
+    with damage.named(lake.root):
         views.connect(lake).close()
 
 
@@ -180,7 +181,8 @@ def _clock(page: Page, now: datetime) -> Finding:
 
 def _space(lake: Lake) -> Finding:
     """Whether there is room for more sweeps where the lake is, or will be."""
-    place = next(each for each in (lake.path, *lake.path.parents) if each.exists())
+    spill = lake.store.spill
+    place = next(each for each in (spill, *spill.parents) if each.exists())
     usage = shutil.disk_usage(place)
     enough = usage.free >= max(LEAST_FREE_BYTES, LEAST_FREE_SHARE * usage.total)
     detail = f"{usage.free / 1e9:,.1f} GB of {usage.total / 1e9:,.1f} GB are free"

@@ -83,7 +83,7 @@ def _damage_named(ctx: click.Context) -> Iterator[None]:
         lake = None
         with suppress(DemeterError):
             lake = lake_of(ctx.obj)
-        with damage.named(lake.path) if lake else nullcontext():
+        with damage.named(lake.root) if lake else nullcontext():
             raise
 
 
@@ -95,7 +95,7 @@ def _damage_named(ctx: click.Context) -> Iterator[None]:
     type=click.Path(path_type=Path),
     help="Settings file; demeter.toml of this directory unless given.",
 )
-@click.option("--lake", help="Directory of the lake (DEMETER_LAKE).")
+@click.option("--lake", help="Directory of the lake, or s3://BUCKET/PREFIX (DEMETER_LAKE).")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress, not even on a terminal.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more, and show where an error came from.")
 @click.option(
@@ -124,7 +124,7 @@ def main(
     command = str(ctx.invoked_subcommand)
     ctx.with_resource(stage(f"demeter {command}", command=command))
     if ctx.invoked_subcommand in LAKE_WRITERS:
-        from etl.lake import private
+        from etl.directory import private
 
         ctx.with_resource(private())
 

@@ -10,9 +10,8 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
 from etl.errors import DemeterError, UsageError
+from etl.places import Place
 
 # What an error may be that comes of a damaged file.
 SUSPECT = (OSError, ValueError, DeltaError, duckdb.Error, pa.ArrowException)
@@ -50,10 +50,10 @@ Made = TypeVar("Made")
 class Damaged(UsageError):
     """A file of the lake cannot be read."""
 
-    def __init__(self, lake: Path, path: Path, error: Exception) -> None:
-        self.place = path.relative_to(lake).as_posix()
+    def __init__(self, place: Place, error: Exception) -> None:
+        self.place = place.path
         advice = next(each for pattern, each in ADVICE.items() if re.match(pattern, self.place))
-        super().__init__(f"{path} cannot be read ({_reason(error)}): {advice}")
+        super().__init__(f"{place} cannot be read ({_reason(error)}): {advice}")
 
     @property
     def is_derived(self) -> bool:
@@ -61,37 +61,37 @@ class Damaged(UsageError):
         return self.place.startswith("marts/")
 
 
-def read(lake: Path, path: Path, make: Callable[[Any], Made]) -> Made:
+def read(place: Place, make: Callable[[Any], Made]) -> Made:
     """What is made of the JSON in a small file; FileNotFoundError where it is not there."""
     try:
-        return make(_json(path))
+        return make(place.json())
     except FileNotFoundError:
         raise
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise Damaged(lake, path, error) from None
+        raise Damaged(place, error) from None
 
 
-def check_log(lake: Path, location: Path) -> None:
+def check_log(table: Place) -> None:
     """Raise Damaged for a commit of a table that is empty, over whose rows Delta passes in silence."""
-    for path in (location / "_delta_log").glob("*.json"):
-        if COMMIT.fullmatch(path.name) and not path.stat().st_size:
-            raise Damaged(lake, path, ValueError())
+    for place, found in (table / "_delta_log").sizes(deep=False).items() if table.store.tears else ():
+        if COMMIT.fullmatch(place.name) and not found.size:
+            raise Damaged(place, ValueError())
 
 
-def check_footers(lake: Path) -> None:
+def check_footers(lake: Place) -> None:
     """Raise Damaged for a file of rows without the end that says what it holds: it is gone, or cut off."""
-    for log in sorted(lake.glob("tables/*/_delta_log")):
-        for uri in sorted(_table(log, {}).file_uris()):
-            path = Path(unquote(uri))
+    for table in (lake / "tables").tables():
+        check = _footer if lake.store.tears else _listed(table)
+        for place in _rows(table):
             try:
-                pq.read_metadata(path)
+                check(place)
             except SUSPECT as error:
-                if path.as_posix() in map(unquote, _table(log, {}).file_uris()):
-                    raise Damaged(lake, path, error) from None
+                if place in _rows(table):
+                    raise Damaged(place, error) from None
 
 
 @contextmanager
-def named(lake: Path) -> Iterator[None]:
+def named(lake: Place) -> Iterator[None]:
     """Raise Damaged in the place of what comes of a file of the lake that cannot be read."""
     try:
         yield
@@ -103,74 +103,104 @@ def named(lake: Path) -> Iterator[None]:
         raise
 
 
-def find(lake: Path) -> Damaged | None:
+def find(lake: Place) -> Damaged | None:
     """The first file of a lake that cannot be read; None where all can."""
-    for path, check in _checks(lake):
+    for place, check in _checks(lake):
         try:
-            check(path)
+            check(place)
         except SUSPECT as error:
-            return Damaged(lake, path, error)
+            return Damaged(place, error)
     return None
 
 
-def _checks(lake: Path) -> Iterator[tuple[Path, Callable[[Path], object]]]:
+def table_at(place: Place, version: int | None = None) -> deltalake.DeltaTable:
+    """The Delta table of a folder, as of a version or as of now."""
+    return deltalake.DeltaTable(place.uri, version=version, storage_options=place.store.options)
+
+
+def _checks(lake: Place) -> Iterator[tuple[Place, Callable[[Place], object]]]:
     """The files of a lake, each with what reads it whole; logs before the files that they name.
 
     One that nothing names may be gone by then, as of a run that ended meanwhile.
     """
-    yield from ((lake / name, _if_there(_json)) for name in NOTES)
-    yield from ((path, _if_there(Path.read_text)) for path in sorted(lake.glob("locks/*.writing")))
+    yield from ((lake / name, _if_there(Place.json)) for name in NOTES)
+    notes = (place for place in (lake / "locks").files(deep=False) if place.name.endswith(".writing"))
+    yield from ((place, _if_there(_text)) for place in notes)
     versions = _versions(lake)
-    logs = sorted(lake.glob("tables/*/_delta_log")) + sorted(lake.glob("marts/*/_delta_log"))
-    for log in logs:
-        commits = (path for path in sorted(log.glob("*.json")) if COMMIT.fullmatch(path.name))
-        yield from ((path, _if_there(_commit)) for path in commits)
-        yield from ((path, _if_there(_parquet)) for path in sorted(log.glob("*.checkpoint.parquet")))
-        yield log, lambda log: _table(log, versions)
-    for log in logs:
-        yield from ((Path(unquote(uri)), _parquet) for uri in sorted(_table(log, versions).file_uris()))
+    tables = (lake / "tables").tables() + (lake / "marts").tables()
+    for table in tables:
+        yield from ((place, _if_there(check)) for place, check in _checks_of_log(table))
+        yield table / "_delta_log", lambda log: table_at(log.parent, versions.get(log.parent))
+    for table in tables:
+        check = _parquet if lake.store.tears else _listed(table)
+        yield from ((place, check) for place in _rows(table, versions.get(table)))
     for kept in ("marts/memory", "exports"):
-        yield from ((path, _if_there(_json)) for path in sorted(lake.glob(f"{kept}/**/*.json")))
-        yield from ((path, _if_there(_parquet)) for path in sorted(lake.glob(f"{kept}/**/*.parquet")))
+        files = list((lake / kept).files())
+        yield from ((place, _if_there(Place.json)) for place in files if place.name.endswith(".json"))
+        yield from ((place, _if_there(_parquet)) for place in files if place.name.endswith(".parquet"))
 
 
-def _if_there(check: Callable[[Path], object]) -> Callable[[Path], None]:
+def _checks_of_log(table: Place) -> Iterator[tuple[Place, Callable[[Place], object]]]:
+    files = list((table / "_delta_log").files(deep=False))
+    yield from ((place, _commit) for place in files if COMMIT.fullmatch(place.name))
+    yield from ((place, _parquet) for place in files if place.name.endswith(".checkpoint.parquet"))
+
+
+def _if_there(check: Callable[[Place], object]) -> Callable[[Place], None]:
     """The check of a file that may be gone."""
 
-    def checked(path: Path) -> None:
+    def checked(place: Place) -> None:
         with suppress(FileNotFoundError):
-            check(path)
+            check(place)
 
     return checked
 
 
-def _versions(lake: Path) -> dict[Path, int]:
+def _versions(lake: Place) -> dict[Place, int]:
     """The versions of the marts that readers see."""
-    path = lake / "marts" / "current.json"
-    published = _json(path)["versions"] if path.exists() else {}
+    try:
+        published = (lake / "marts/current.json").json()["versions"]
+    except FileNotFoundError:
+        published = {}
     return {lake / "marts" / name: version for name, version in published.items()}
 
 
-def _table(log: Path, versions: Mapping[Path, int]) -> deltalake.DeltaTable:
-    """The table of a log as readers see it."""
-    return deltalake.DeltaTable(str(log.parent), version=versions.get(log.parent))
+def _rows(table: Place, version: int | None = None) -> list[Place]:
+    """The files of a version of a table, the present one unless given."""
+    uris = table_at(table, version).file_uris()
+    return sorted((Place(table.store, table.store.name(unquote(uri))) for uri in uris), key=str)
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _text(place: Place) -> str:
+    return place.read().decode()
 
 
-def _commit(path: Path) -> None:
+def _commit(place: Place) -> None:
     """Read a commit of a table: an action a line, and at least one."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if not [json.loads(line) for line in lines]:
+    if not [json.loads(line) for line in _text(place).splitlines()]:
         raise ValueError
 
 
-def _parquet(path: Path) -> None:
-    with pq.ParquetFile(path) as file:
+def _footer(place: Place) -> None:
+    with place.open() as file:
+        pq.read_metadata(file)
+
+
+def _parquet(place: Place) -> None:
+    with place.open() as opened, pq.ParquetFile(opened) as file:
         for _ in file.iter_batches():
             pass
+
+
+def _listed(table: Place) -> Callable[[Place], None]:
+    """The check whether a file of a table is there, where none that is there is cut off."""
+    there = table.sizes()
+
+    def check(place: Place) -> None:
+        if place not in there:
+            raise FileNotFoundError(str(place))
+
+    return check
 
 
 def _reason(error: Exception) -> str:

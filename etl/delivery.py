@@ -16,8 +16,9 @@ import duckdb
 
 from etl import __version__
 from etl.columns import quoted
+from etl.directory import private, replace_text
 from etl.errors import UsageError
-from etl.lake import private, replace_text
+from etl.places import Place
 
 VERSIONS = ("1.2", "1.4")
 GENERATOR = "demeter"
@@ -57,11 +58,11 @@ class Delivery:
 
 
 def write(
-    connection: duckdb.DuckDBPyConnection, delivery: Delivery, directory: Path, schemas: Path
+    connection: duckdb.DuckDBPyConnection, delivery: Delivery, directory: Path, schemas: Place
 ) -> list[Path]:
     """Write a month's Parquet, CSV and metadata, each whole or not at all; return their paths.
 
-    `schemas` is the directory that remembers since when each schema is in use.
+    `schemas` is the folder that remembers since when each schema is in use.
     """
     files = [directory / f"{delivery.stem}.{ending}" for ending in ("parquet", "csv", "metadata.json")]
     columns = projection(connection, delivery)
@@ -150,14 +151,13 @@ def _definition(name: str, kind: str) -> dict[str, Any]:
     return {"ColumnName": name, "DataType": kind}
 
 
-def _known(schemas: Path, schema: dict[str, Any]) -> dict[str, Any]:
+def _known(schemas: Place, schema: dict[str, Any]) -> dict[str, Any]:
     """The schema as it was first made, for a new one is only made where the columns change."""
     file = schemas / f"{schema['SchemaId']}.json"
     if not file.exists():
-        with private():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            replace_text(file, json.dumps(schema, indent=1) + "\n")
-    kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        with private(), file.drafted() as path:
+            path.write_text(json.dumps(schema, indent=1) + "\n", encoding="utf-8")
+    kept: dict[str, Any] = file.json()
     return kept
 
 

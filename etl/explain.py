@@ -160,7 +160,7 @@ def _cost(
     connection: duckdb.DuckDBPyConnection, lake: Lake, of: dict[str, str], day: date
 ) -> list[dict[str, Any]]:
     """The rows of cost_daily behind the day's cost, each with its row of the price book."""
-    book = {row["price_id"]: row for row in prices.load(lake.path).to_pylist()}
+    book = {row["price_id"]: row for row in prices.load(lake.root).to_pylist()}
     charged = _rows(connection, _CHARGES, **of, day=day)
     return [{**row, "price": book.get(row["price_id"])} for row in charged]
 

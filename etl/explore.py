@@ -54,8 +54,8 @@ def explore(
     lake.check()
     token = "" if no_token else secrets.token_urlsafe(24)
     port = _free(host, port)
-    click.echo(f"The lake {lake.path} is served until Ctrl-C.", err=True)
-    _serve(lake.path, host, port, token, no_browser)
+    click.echo(f"The lake {lake} is served until Ctrl-C.", err=True)
+    _serve(str(lake), host, port, token, no_browser)
 
 
 def opened(words: Sequence[str] | None = None) -> OpenLake:
@@ -121,14 +121,14 @@ def _free(host: str, port: int) -> int:
         return int(listener.getsockname()[1])
 
 
-def _serve(lake: Path, host: str, port: int, token: str, no_browser: bool) -> None:
+def _serve(lake: str, host: str, port: int, token: str, no_browser: bool) -> None:
     """Become marimo by `etl.serving`, which serves the notebooks in its run mode until it is told to end."""
     from etl.serving import say_to_stdin
     from etl.sqlfiles import carried
 
     # Of all that demeter is told, the notebooks need the lake: no credentials.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DEMETER_")}
-    environment |= {"DEMETER_LAKE": str(lake), "MARIMO_SKIP_UPDATE_CHECK": "1"}
+    environment |= {"DEMETER_LAKE": lake, "MARIMO_SKIP_UPDATE_CHECK": "1"}
     notebooks = [str(carried("notebooks") / f"{name}.py") for name in NOTEBOOKS]
     options = ["--host", host, "--port", str(port), "--no-sandbox", "--include-code"]
     options += ["--headless"] if no_browser else []

@@ -21,8 +21,10 @@ import pyarrow as pa
 from etl import days, delivery, marts, prices, sqlfiles, views
 from etl.columns import quoted
 from etl.delivery import VERSIONS, Delivery
+from etl.directory import private
 from etl.errors import UsageError
-from etl.lake import Lake, private, replace_text
+from etl.lake import Lake
+from etl.places import Place
 from etl.settings import Settings
 
 LEDGER = "charges.parquet"
@@ -106,7 +108,7 @@ def remarks(month: str, content: Content) -> Iterator[str]:
 
 def closed_months(lake: Lake) -> list[date]:
     """The months whose rows stay as they were exported, by their first days."""
-    return sorted(_first_day(path.parent.name) for path in _folder(lake).glob(f"*/{LEDGER}"))
+    return sorted(_first_day(each.parent.name) for each in _folder(lake).files() if each.name == LEDGER)
 
 
 def corrected_in(first: date, closed: Sequence[date]) -> list[date]:
@@ -120,8 +122,8 @@ def corrected_in(first: date, closed: Sequence[date]) -> list[date]:
 def _as_closed(connection: duckdb.DuckDBPyConnection, lake: Lake, first: date) -> Content:
     """Give `delivered` the rows of a closed month as they were exported."""
     ledger = _ledger(lake, first)
-    connection.execute(f"create temp table delivered as from read_parquet({quoted(str(ledger / LEDGER))})")
-    values = json.loads((ledger / SUMMARY).read_text(encoding="utf-8"))
+    connection.execute(f"create temp table delivered as from read_parquet({quoted((ledger / LEDGER).uri)})")
+    values = (ledger / SUMMARY).json()
     return Content(**values | {"unpriced": [Unpriced(**each) for each in values["unpriced"]]})
 
 
@@ -177,7 +179,7 @@ def _prepare(
     zone: ZoneInfo,
 ) -> None:
     """Give a connection what sql/exports stands on: the periods, the issuer, prices and what was exported."""
-    book = prices.load(lake.path)
+    book = prices.load(lake.root)
     issuer = {
         "provider": settings.provider,
         "service": settings.service,
@@ -203,7 +205,7 @@ def _keep_exported(
     bounds = [(_instant(month, zone), _instant(_month_after(month), zone)) for month in corrected]
     _keep(connection, "corrected", _periods(bounds))
     since = [month for month in closed_months(lake) if corrected and month >= corrected[0]]
-    files = ", ".join(quoted(str(_ledger(lake, month) / LEDGER)) for month in since)
+    files = ", ".join(quoted((_ledger(lake, month) / LEDGER).uri) for month in since)
     rows = f"read_parquet([{files}], union_by_name = true)" if files else "focus where false"
     connection.execute(f"create temp table exported as from {rows}")
 
@@ -233,9 +235,10 @@ def _unpriced(connection: duckdb.DuckDBPyConnection, first: date) -> list[Unpric
 def _close(connection: duckdb.DuckDBPyConnection, lake: Lake, first: date, content: Content) -> None:
     """Keep the rows of a month for good; the ledger comes last, and closes it."""
     ledger = _ledger(lake, first)
-    ledger.mkdir(parents=True, exist_ok=True)
-    replace_text(ledger / SUMMARY, json.dumps(asdict(content), indent=1) + "\n")
-    delivery.copy(connection, "from delivered", ledger / LEDGER, "format parquet, compression zstd")
+    with (ledger / SUMMARY).drafted() as path:
+        path.write_text(json.dumps(asdict(content), indent=1) + "\n", encoding="utf-8")
+    with (ledger / LEDGER).drafted() as path:
+        delivery.copy(connection, "from delivered", path, "format parquet, compression zstd")
 
 
 def _period(first: date, zone: ZoneInfo) -> pa.Table:
@@ -265,11 +268,11 @@ def _keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> N
     connection.unregister("given")
 
 
-def _folder(lake: Lake) -> Path:
-    return lake.path / "exports" / "focus"
+def _folder(lake: Lake) -> Place:
+    return lake.place("exports/focus")
 
 
-def _ledger(lake: Lake, first: date) -> Path:
+def _ledger(lake: Lake, first: date) -> Place:
     """Where the rows of a closed month are kept."""
     return _folder(lake) / f"{first:%Y-%m}"
 

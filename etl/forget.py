@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from datetime import date
-from pathlib import Path
 
 import deltalake
 import pyarrow as pa
@@ -23,10 +22,11 @@ import pyarrow.parquet as pq
 from etl import damage, marts, raw, rewrite, views
 from etl.build import build
 from etl.columns import quoted
-from etl.damage import Damaged
+from etl.damage import Damaged, table_at
 from etl.dictionary import TABLES, Table
-from etl.lake import WRITER, Lake, replace_text
+from etl.lake import WRITER, Lake
 from etl.person import Person, find, kept_as
+from etl.places import Place
 from etl.pseudonyms import FIELDS
 from etl.settings import Settings
 
@@ -45,7 +45,7 @@ def forget(settings: Settings, lake: Lake, who: str) -> Person:
             if person:
                 _erase(settings, lake, person)
             person = find(lake, settings, who)
-            replace_text(lake.path / NOTE, json.dumps(asdict(person)) + "\n")
+            lake.place(NOTE).replace(json.dumps(asdict(person)) + "\n")
         _erase(settings, lake, person)
     return person
 
@@ -54,7 +54,7 @@ def forget(settings: Settings, lake: Lake, who: str) -> Person:
 def _alone(lake: Lake) -> Iterator[None]:
     """Hold the locks of all who write, but of a build, which is a part of this."""
     sweeps = lake.delta("sweeps").to_pyarrow_table(columns=["project_id"])["project_id"].to_pylist()
-    projects = {*sweeps, *(path.name for path in (lake.path / "raw").glob("*"))}
+    projects = {*sweeps, *(each.name for each in lake.place("raw").folders())}
     with ExitStack() as locks:
         for project in sorted(projects):
             locks.enter_context(lake.lock(f"sweep-{project}"))
@@ -67,7 +67,7 @@ def _alone(lake: Lake) -> Iterator[None]:
 def _noted(lake: Lake) -> Person | None:
     """Whom a run that was killed had begun to erase."""
     try:
-        return damage.read(lake.path, lake.path / NOTE, lambda values: Person(**values))
+        return damage.read(lake.place(NOTE), lambda values: Person(**values))
     except FileNotFoundError:
         return None
 
@@ -87,19 +87,22 @@ def _erase(settings: Settings, lake: Lake, person: Person) -> None:
     views.refresh(lake)
     with lake.lock("build", wait=True), lake.lock("house", wait=True):
         _forget_the_past(lake)
-    (lake.path / NOTE).unlink(missing_ok=True)
+    lake.place(NOTE).remove()
 
 
 def _erase_raw(lake: Lake, person: Person) -> None:
-    for path in (lake.path / "raw").glob("*/*/.slice-*"):
-        path.unlink()  # of a run that was killed here
-    for path in sorted((lake.path / "raw").glob("*/*/*.zst")):
-        try:
-            raw.change(path, person.json)
-        except OSError as error:
-            if error.errno == errno.EIO:
-                raise Damaged(lake.path, path, error) from error
-            raise
+    pages = list(lake.place("raw").files())
+    for place in pages:
+        if place.name.startswith(".slice-"):
+            place.remove()  # of a run that was killed here
+    for place in pages:
+        if raw.SLICE.fullmatch(place.name):
+            try:
+                raw.change(place, person.json)
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    raise Damaged(place, error) from error
+                raise
 
 
 def _erase_table(lake: Lake, table: Table, person: Person) -> None:
@@ -112,6 +115,7 @@ def _erase_table(lake: Lake, table: Table, person: Person) -> None:
         before = delta.to_pyarrow_table(filters=chosen)
         after = _changed(before, changes)
         if not after.equals(before):
+            lake.store.fence()
             deltalake.write_deltalake(
                 delta,
                 after,
@@ -160,52 +164,49 @@ def _fingerprint(document: str) -> str:
 
 def _erase_exports(lake: Lake, person: Person) -> None:
     """Erase a person from the months that were closed."""
-    for path in sorted((lake.path / "exports").rglob("*.json")):
-        before = path.read_text(encoding="utf-8")
+    exported = list(lake.place("exports").files())
+    for place in (each for each in exported if each.name.endswith(".json")):
+        before = place.read().decode()
         if (after := person.json(before)) != before:
-            replace_text(path, after)
-    for path in sorted((lake.path / "exports").rglob("*.parquet")):
-        rows = pq.ParquetFile(path).read()
+            place.replace(after)
+    for place in (each for each in exported if each.name.endswith(".parquet")):
+        with place.open() as file:
+            rows = pq.ParquetFile(file).read()
         texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
         changes: dict[str, Change] = {
             name: person.person if name.startswith("x_user") else person.text for name in texts
         }
         changed = _changed(rows, changes)
         if not changed.equals(rows):
-            temporary = path.with_name(f".{path.name}")
-            pq.write_table(changed, temporary, compression="zstd")
-            temporary.replace(path)
+            with place.drafted() as path:
+                pq.write_table(changed, path, compression="zstd")
 
 
 def _forget_the_past(lake: Lake) -> None:
     """Remove the files and the log of all versions but the last of every table."""
     for each in TABLES:
-        _drop_log(lake.path / "tables" / each.name, _drop_files(lake.path / "tables" / each.name))
-    published = marts.published(lake)
-    tables = sorted(path.parent for path in (lake.path / "marts").glob("*/_delta_log"))
-    versions = {path.name: _drop_files(path) for path in tables}
+        _drop_log(lake.location(each.name), _drop_files(lake.location(each.name)))
+    tag, published = marts.tag(lake), marts.published(lake)
+    tables = list(marts.locations(lake).values())
+    versions = {place.name: _drop_files(place) for place in tables}
     if published:
         now = {name: versions.get(name, version) for name, version in published.versions.items()}
-        marts.publish(lake, replace(published, versions=now))
-    for path in tables:
-        _drop_log(path, versions[path.name])
+        marts.publish(lake, replace(published, versions=now), tag)
+    for place in tables:
+        _drop_log(place, versions[place.name])
 
 
-def _drop_files(location: Path) -> int:
+def _drop_files(location: Place) -> int:
     """Remove the files that the last version of a table does not have, and sum that version up."""
-    delta = deltalake.DeltaTable(str(location))
+    delta = table_at(location)
     delta.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
-    delta = deltalake.DeltaTable(str(location))
+    delta = table_at(location)
     delta.create_checkpoint()
     return delta.version()
 
 
-def _drop_log(location: Path, version: int) -> None:
+def _drop_log(location: Place, version: int) -> None:
     """Remove what the log says of the versions before one that is summed up; it tells values of columns."""
-    for path in _entries(location / "_delta_log"):
-        if int(path.name[:20]) < version:
-            path.unlink()
-
-
-def _entries(log: Path) -> list[Path]:
-    return [path for path in log.iterdir() if re.match(r"\d{20}\.", path.name)]
+    for place in (location / "_delta_log").files(deep=False):
+        if re.match(r"\d{20}\.", place.name) and int(place.name[:20]) < version:
+            place.remove()

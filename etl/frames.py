@@ -123,7 +123,7 @@ class OpenLake:
 
     @property
     def path(self) -> Path:
-        """Where the lake is."""
+        """The directory of the lake; UsageError where it is in an object store."""
         return self._lake.path
 
     def sql(self, text: str, **named: Any) -> Result:
@@ -197,7 +197,7 @@ class OpenLake:
         self._moment.close()
 
     def __repr__(self) -> str:
-        return f"<the lake {self.path}>"
+        return f"<the lake {self._lake}>"
 
 
 def _text(value: object) -> str | None:

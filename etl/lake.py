@@ -6,16 +6,12 @@ last, and every reader takes only rows of sweeps that are in `sweeps`.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import date
 from pathlib import Path
-from typing import IO
 from urllib.parse import unquote
 
 import deltalake
@@ -23,10 +19,12 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from etl import damage
+from etl import damage, stores
 from etl.columns import quoted
+from etl.damage import table_at
 from etl.dictionary import TABLES, Table, all_columns, table
 from etl.errors import LakeBusy, UsageError
+from etl.places import Place
 
 VERSION = 1
 MARKER = "demeter.json"
@@ -34,7 +32,6 @@ FILES_OF_TODAY = 24  # in one table, before they are made one
 COMMITS_BEFORE_CHECKPOINT = 20
 ROW_GROUP_ROWS = 32_768
 MOST_CONFLICTS = 20  # of a commit with deletions by others
-SHORT_WHILE_SECONDS = 0.1  # longer than it takes to look whether a lock is held, which holds it too
 
 # What the disk refuses comes from Python, from Delta's writers and, in several kinds, from DuckDB.
 DISK_ERRORS = (
@@ -62,74 +59,85 @@ ARROW_TYPES = {
 }
 
 
-@contextmanager
-def private() -> Iterator[None]:
-    """Make every file for its owner alone meanwhile, whichever library writes it."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
 def schema(table: Table) -> pa.Schema:
     """The Arrow schema of a tidy table."""
     return pa.schema([(column.name, ARROW_TYPES[column.sql_type]) for column in all_columns(table)])
 
 
 class Lake:
-    """A lake in a local directory."""
+    """A lake in a local directory, or in an object store."""
 
     def __init__(self, path: str | Path) -> None:
-        if "://" in str(path):
-            raise UsageError(f"the lake {path} is a URL: give a directory with DEMETER_LAKE")
-        if set("#?%[]") & set(str(Path(path).absolute())):
-            raise UsageError(f"the lake {path} has one of # ? % [ ] in its path: give another directory")
-        self.path = Path(path).absolute()
+        self.store = stores.of(path)
+        self.root = Place(self.store)
         self._tables: dict[str, deltalake.DeltaTable] = {}
+        self._options = self.store.options
+
+    @property
+    def path(self) -> Path:
+        """The directory of the lake; UsageError where it is in none."""
+        if "://" in self.store.address:
+            raise UsageError(f"the lake {self} is in no directory: ask it by SQL, or read its Delta tables")
+        return Path(self.store.address)
+
+    def __str__(self) -> str:
+        return self.store.address
+
+    def place(self, path: str) -> Place:
+        """A file or a folder of the lake."""
+        return self.root / path
 
     def create(self) -> None:
         """Make what is missing of the lake: the directories and every table, empty."""
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"the lake {self.path} is a file: give a directory with DEMETER_LAKE")
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.store.prepare()
             # What spills makes a directory in it, but none above that.
-            self.spill("").mkdir(exist_ok=True, mode=0o700)
+            self.spill("").mkdir(parents=True, exist_ok=True, mode=0o700)
             self._check_version()
+            there = set(self.store.folders("tables"))
             for each in TABLES:
-                if not deltalake.DeltaTable.is_deltatable(str(self.location(each.name))):
+                if each.name not in there or not self._is_whole(each.name):
                     self._create_table(each)
-            replace_text(self.path / MARKER, json.dumps({"version": VERSION}) + "\n")
-        except OSError as error:
+            marker = json.dumps({"version": VERSION}) + "\n"
+            if self.store.tears or not (self.root / MARKER).exists():
+                (self.root / MARKER).replace(marker)
+        except (OSError, DeltaError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
             raise UsageError(
-                f"the lake {self.path} cannot be written: {error.strerror or error}; mend that, or "
+                f"the lake {self} cannot be written: {reason}; mend that, or "
                 "give another one with DEMETER_LAKE"
             ) from None
 
+    def is_there(self) -> bool:
+        """Whether there is a lake."""
+        return (self.root / MARKER).exists()
+
     def check(self) -> None:
         """Raise UsageError unless this is a lake that this version can read."""
-        if not (self.path / MARKER).is_file():
-            raise UsageError(f"there is no lake at {self.path}: run `demeter sweep`, or set DEMETER_LAKE")
+        if not self.is_there():
+            raise UsageError(f"there is no lake at {self}: run `demeter sweep`, or set DEMETER_LAKE")
         self._check_version()
 
-    def location(self, name: str) -> Path:
-        """The directory of a table."""
-        return self.path / "tables" / name
+    def location(self, name: str) -> Place:
+        """The folder of a table."""
+        return self.root / "tables" / name
 
-    def raw(self, project_id: str) -> Path:
-        """The directory of the raw pages of a project, one directory a sweep."""
-        return self.path / "raw" / project_id
+    def raw(self, project_id: str) -> Place:
+        """The folder of the raw pages of a project, one folder a sweep."""
+        return self.root / "raw" / project_id
 
     def spill(self, project_id: str) -> Path:
         """The directory that a sweep of the project, or `queries`, may fill when memory does not suffice."""
-        return self.path / "tmp" / project_id
+        return self.store.spill / project_id
 
     def delta(self, name: str) -> deltalake.DeltaTable:
         """The table as of now."""
+        if self._options != self.store.options:
+            # Credentials that are lent for some time were renewed.
+            self._tables, self._options = {}, self.store.options
         if name not in self._tables:
-            damage.check_log(self.path, self.location(name))
-            self._tables[name] = deltalake.DeltaTable(str(self.location(name)))
+            damage.check_log(self.location(name))
+            self._tables[name] = table_at(self.location(name))
         elif not self._is_newest(name, self._tables[name].version()):
             self._tables[name].update_incremental()
         return self._tables[name]
@@ -137,7 +145,17 @@ class Lake:
     def _is_newest(self, name: str, version: int) -> bool:
         """Whether no later version of a table was committed, as far as the names of its log tell."""
         log = self.location(name) / "_delta_log"
-        return (log / f"{version:020}.json").exists() and not (log / f"{version + 1:020}.json").exists()
+        if self.store.tears and not (log / f"{version:020}.json").exists():
+            return False  # It was put back from a backup.
+        return not (log / f"{version + 1:020}.json").exists()
+
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let a connection read the files of the lake."""
+        self.store.attach(connection)
+
+    def size(self, uri: str) -> int:
+        """The bytes of a file of a table; FileNotFoundError where it is gone."""
+        return self.store.size(self.store.name(uri))
 
     def files(self, name: str, since: date | None = None, version: int | None = None) -> list[str]:
         """The files of a version of the table, the present one unless given, of the days from `since` on."""
@@ -187,6 +205,7 @@ class Lake:
 
     def replace(self, name: str, project_id: str, since: str, rows: pa.RecordBatchReader) -> None:
         """Put rows in the place of those that the sweeps of a project wrote since the given one."""
+        self.store.fence()
         deltalake.write_deltalake(
             self.delta(name),
             rows,
@@ -198,26 +217,31 @@ class Lake:
     def commit(self, sweep_id: str, project_id: str, rows: Iterable[tuple[str, Rows]]) -> None:
         """Write the rows of a sweep, a table at a time; the last is its row in `sweeps`, which shows them."""
         marker = self._marker(project_id)
-        replace_text(marker, sweep_id)
+        self.store.fence()
+        marker.replace(sweep_id)
         for name, table_rows in rows:
+            self.store.fence()
             self.append_batches(name, table_rows)
-        marker.unlink()
+        marker.remove()
 
     def clean_up(self, project_id: str) -> None:
-        """Remove what a run of the project that was killed left: rows, and space to spill into."""
+        """Remove what a run of the project that was killed left, but for its pages, which are kept."""
+        pages = self.raw(project_id).path
+        for landed in self.store.landed(pages):
+            self.store.deliver(f"{pages}/{landed}")
         shutil.rmtree(self.spill(project_id), ignore_errors=True)
         sweep_id = self.killed(project_id)
         if sweep_id:
             with self.lock("house", wait=True):
                 for each in TABLES:
                     self.delta(each.name).delete(f"sweep_id = {quoted(sweep_id)}")
-        self._marker(project_id).unlink(missing_ok=True)
+        self._marker(project_id).remove()
 
     def killed(self, project_id: str) -> str:
         """The sweep of the project that began to write and is not committed; empty where there is none."""
-        marker = self._marker(project_id)
-        sweep_id = marker.read_text(encoding="utf-8") if marker.exists() else ""
-        if not sweep_id:
+        try:
+            sweep_id = self._marker(project_id).read().decode()
+        except FileNotFoundError:
             return ""
         committed = self.delta("sweeps").to_pyarrow_table(columns=["sweep_id"])["sweep_id"].to_pylist()
         return "" if sweep_id in committed else sweep_id
@@ -229,15 +253,18 @@ class Lake:
 
     def keep(self, name: str) -> None:
         """Compact and checkpoint one table where commits have piled up."""
+        delta = self.delta(name)
+        if not (crowded(delta) or is_long(delta, self.location(name))):
+            return
         with self.lock("house", wait=True):
             merge(self.delta(name), sorted_by(table(name)))
             checkpoint(self.delta(name), self.location(name))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Raise UsageError, which says what to mend, where the disk refuses what is done inside."""
+        """Raise the error that says what to mend where no more can be written of what is done inside."""
         try:
-            with damage.named(self.path):
+            with damage.named(self.root):
                 yield
         except duckdb.OutOfMemoryException as error:
             raise UsageError(
@@ -246,81 +273,66 @@ class Lake:
             ) from error
         except DISK_ERRORS as error:
             reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
-            raise UsageError(
-                f"the lake {self.path} cannot be written: {reason}; nothing is lost: mend that, then run "
-                "this again"
-            ) from error
+            raise self.store.failure(reason) from error
 
-    @contextmanager
-    def lock(self, name: str, wait: bool = False, seconds: float = 0.0) -> Iterator[None]:
+    def lock(self, name: str, wait: bool = False, seconds: float = 0.0) -> AbstractContextManager[None]:
         """Hold the lock of that name; where another run holds it, wait for it, or so long, or raise LakeBusy.
 
-        The system lets go of it when the process ends, however it ends.
+        It ends with its process, however that ends, at once or a short while later.
         """
-        path = self.path / "locks" / f"{name}.lock"
-        path.parent.mkdir(exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-        until = time.monotonic() + max(seconds, SHORT_WHILE_SECONDS)
-        with path.open("a", encoding="utf-8") as file:
-            while not _is_taken(file, wait):
-                if time.monotonic() > until:
-                    raise LakeBusy(f"another run holds {path.stem} of this lake: wait for it to end")
-                time.sleep(SHORT_WHILE_SECONDS)
-            yield
+        return self.store.lock(name, wait, seconds)
 
     def is_held(self, name: str) -> bool:
         """Whether another run holds the lock of that name."""
-        path = self.path / "locks" / f"{name}.lock"
-        if not path.exists():
-            return False
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return self.store.is_held(name)
 
     def _delta_at(self, name: str, version: int) -> deltalake.DeltaTable:
-        damage.check_log(self.path, self.location(name))
-        return deltalake.DeltaTable(str(self.location(name)), version=version)
+        damage.check_log(self.location(name))
+        return table_at(self.location(name), version)
 
-    def _marker(self, project_id: str) -> Path:
+    def _marker(self, project_id: str) -> Place:
         """The file that names the sweep of a project which is being written."""
-        return self.path / "locks" / f"{project_id}.writing"
+        return self.root / "locks" / f"{project_id}.writing"
 
     def projects(self) -> list[str]:
         """The projects of which a run may have left something behind: spilled files, or a note."""
-        notes = [path.stem for path in self.path.glob("locks/*.writing")]
-        return sorted({*notes, *(path.name for path in self.path.glob("tmp/*") if path.name != "queries")})
+        noted = {
+            each.name.removesuffix(".writing")
+            for each in (self.root / "locks").files(deep=False)
+            if each.name.endswith(".writing")
+        }
+        spilled = {path.name for path in self.spill("").glob("*") if path.name != "queries"}
+        return sorted(noted | spilled | set(self.store.landed("raw")))
+
+    def _is_whole(self, name: str) -> bool:
+        """Whether a table that was begun has its first commit."""
+        return not self.store.tears or deltalake.DeltaTable.is_deltatable(self.location(name).uri)
 
     def _create_table(self, table: Table) -> None:
-        deltalake.DeltaTable.create(
-            str(self.location(table.name)),
-            schema=deltalake.Schema.from_arrow(schema(table)),
-            partition_by=None if table.owner == "log" else ["observed_date"],
-            mode="ignore",
-        )
+        place, options = self.location(table.name), self.store.options
+        try:
+            deltalake.DeltaTable.create(
+                place.uri,
+                schema=deltalake.Schema.from_arrow(schema(table)),
+                partition_by=None if table.owner == "log" else ["observed_date"],
+                mode="ignore",
+                storage_options=options,
+            )
+        except DeltaError:
+            # Another run that begins may have made it meanwhile.
+            if not deltalake.DeltaTable.is_deltatable(place.uri, options):
+                raise
 
     def _check_version(self) -> None:
         """Raise UsageError for a lake of a newer version."""
-        marker = self.path / MARKER
-        if not marker.exists():
+        try:
+            version = damage.read(self.root / MARKER, lambda values: int(values["version"]))
+        except FileNotFoundError:
             return
-        version = damage.read(self.path, marker, lambda values: int(values["version"]))
         if version > VERSION:
             raise UsageError(
-                f"the lake {self.path} is of version {version} and this demeter knows {VERSION}: "
-                "upgrade demeter"
+                f"the lake {self} is of version {version} and this demeter knows {VERSION}: upgrade demeter"
             )
-
-
-def _is_taken(file: IO[str], wait: bool) -> bool:
-    """Take the lock that a file is; False where another run holds it, unless this one is to wait."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
 
 
 def merge(delta: deltalake.DeltaTable, column: str | None = None) -> None:
@@ -349,25 +361,23 @@ def crowded(delta: deltalake.DeltaTable) -> dict[str, list[str]]:
     }
 
 
-def checkpoint(delta: deltalake.DeltaTable, location: Path) -> None:
+def checkpoint(delta: deltalake.DeltaTable, location: Place) -> None:
     """Sum up the log of a table where many commits have come since that was last done."""
+    if is_long(delta, location):
+        delta.create_checkpoint()
+
+
+def is_long(delta: deltalake.DeltaTable, location: Place) -> bool:
+    """Whether many commits have come since the log of a table was last summed up."""
+    if delta.version() < COMMITS_BEFORE_CHECKPOINT:
+        return False
     try:
-        text = (location / "_delta_log" / "_last_checkpoint").read_text(encoding="utf-8")
-        last = int(json.loads(text)["version"])
+        last = int((location / "_delta_log" / "_last_checkpoint").json()["version"])
     except (OSError, ValueError, KeyError):
         last = 0
-    if delta.version() - last >= COMMITS_BEFORE_CHECKPOINT:
-        delta.create_checkpoint()
+    return delta.version() - last >= COMMITS_BEFORE_CHECKPOINT
 
 
 def _partition(uri: str) -> str:
     """The day that a file belongs to; empty in a table without partitions."""
     return uri.rpartition("_date=")[2].partition("/")[0] if "_date=" in uri else ""
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that readers see the old text or the new."""
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
-from pathlib import Path
 from urllib.parse import unquote
 
 import deltalake
@@ -17,8 +15,10 @@ import pyarrow as pa
 
 from etl import damage
 from etl.columns import quoted
-from etl.errors import UsageError
-from etl.lake import WRITER, Lake, checkpoint, crowded, merge, replace_text
+from etl.damage import table_at
+from etl.errors import LakeBusy, UsageError
+from etl.lake import WRITER, Lake, checkpoint, crowded, merge
+from etl.places import Place
 
 # The relations of sql/marts, each worked out from those before it. What all days share comes first: it is
 # small, and worked out for every day; then what was witnessed, what is worked out day by day, and what sums
@@ -88,7 +88,7 @@ class Published:
 def published(lake: Lake) -> Published | None:
     """What is published now; None before the first build."""
     try:
-        return damage.read(lake.path, directory(lake) / CURRENT, lambda values: Published(**values))
+        return damage.read(directory(lake) / CURRENT, lambda values: Published(**values))
     except FileNotFoundError:
         return None
 
@@ -125,8 +125,8 @@ class Store:
 
 def relation(lake: Lake, name: str, version: int) -> str:
     """SQL that reads a mart as it was published."""
-    damage.check_log(lake.path, directory(lake) / name)
-    delta = deltalake.DeltaTable(_location(lake, name), version=version)
+    damage.check_log(_location(lake, name))
+    delta = table_at(_location(lake, name), version)
     files = sorted(unquote(uri) for uri in delta.file_uris())
     fields = delta.schema().fields
     if not files:
@@ -140,10 +140,9 @@ def relation(lake: Lake, name: str, version: int) -> str:
     return f"(select {names} from read_parquet([{listed}], {options}))"
 
 
-def locations(lake: Lake) -> dict[str, Path]:
-    """The directories of all marts that were ever written, by name."""
-    logs = directory(lake).glob("*/_delta_log")
-    return {log.parent.name: log.parent for log in sorted(logs)}
+def locations(lake: Lake) -> dict[str, Place]:
+    """The folders of all marts that were ever written, by name."""
+    return {place.name: place for place in directory(lake).tables()}
 
 
 def crowded_files(lake: Lake) -> list[str]:
@@ -155,80 +154,92 @@ def crowded_files(lake: Lake) -> list[str]:
 
 def keep(lake: Lake) -> None:
     """Make the files of the published marts fewer, publish the versions that this makes, and checkpoint."""
-    built = published(lake)
+    before, built = tag(lake), published(lake)
     versions = dict(built.versions) if built else {}
     for name, version in versions.items():
-        delta = deltalake.DeltaTable(_location(lake, name))
+        delta = table_at(_location(lake, name))
         if _to_merge(lake, name, version):
             merge(delta)
             versions[name] = delta.version()
-        checkpoint(delta, Path(_location(lake, name)))
+        checkpoint(delta, _location(lake, name))
     if built and versions != built.versions:
-        publish(lake, replace(built, versions=versions))
+        publish(lake, replace(built, versions=versions), before)
 
 
 def _to_merge(lake: Lake, name: str, version: int) -> list[str]:
     """The files that should be fewer; none of a mart that a build has written anew, and not published."""
-    delta = deltalake.DeltaTable(_location(lake, name))
+    delta = table_at(_location(lake, name))
     return list(chain.from_iterable(crowded(delta).values())) if delta.version() == version else []
 
 
 def write(lake: Lake, name: str, rows: pa.Table) -> int:
     """Replace a mart's rows and return the version that this makes; nobody sees it yet."""
+    lake.store.fence()
     location, partitions = _location(lake, name), [DAY] if name in PARTITIONED else []
     if _columns_of_partitions(lake, name) not in (None, partitions):
-        shutil.rmtree(location)  # Damaged, or of an older layout: nothing can turn it into this one.
+        location.clear()  # Damaged, or of an older layout: nothing can turn it into this one.
     deltalake.write_deltalake(
-        location,
+        location.uri,
         rows,
         partition_by=partitions or None,
         mode="overwrite",
         schema_mode="overwrite",
         writer_properties=WRITER,
+        storage_options=lake.store.options,
     )
-    return deltalake.DeltaTable(location).version()
+    return table_at(location).version()
 
 
 def _columns_of_partitions(lake: Lake, name: str) -> list[str] | None:
     """The columns that a mart is kept by; None where it is not there, and an odd one where it is damaged."""
     location = _location(lake, name)
+    if not any((location / "_delta_log").files(deep=False)):
+        return None
     try:
-        damage.check_log(lake.path, Path(location))
-        if not deltalake.DeltaTable.is_deltatable(location):
-            return ["damaged"] if (Path(location) / "_delta_log").is_dir() else None
-        return deltalake.DeltaTable(location).metadata().partition_columns
+        damage.check_log(location)
+        return table_at(location).metadata().partition_columns
     except (damage.Damaged, *damage.SUSPECT):
         return ["damaged"]
 
 
 def write_days(lake: Lake, name: str, rows: pa.Table, dates: Sequence[date]) -> int:
     """Replace a mart's rows of these days, the files of all others staying as they are."""
-    location = _location(lake, name)
-    delta = deltalake.DeltaTable(location)
+    lake.store.fence()
+    delta = table_at(_location(lake, name))
     listed = ", ".join(quoted(day.isoformat()) for day in dates)
     deltalake.write_deltalake(
         delta, rows, mode="overwrite", predicate=f"{DAY} in ({listed})", writer_properties=WRITER
     )
-    return deltalake.DeltaTable(location).version()
+    return table_at(_location(lake, name)).version()
 
 
 def restore(lake: Lake, published: Published) -> None:
     """Take back what a build that was killed left in the tables after the versions that were published."""
     for name in PARTITIONED:
-        delta = deltalake.DeltaTable(_location(lake, name))
+        delta = table_at(_location(lake, name))
         if delta.version() != published.versions[name]:
             delta.restore(published.versions[name])
 
 
-def publish(lake: Lake, published: Published) -> None:
-    """Let readers see these versions of all marts at once."""
+def tag(lake: Lake) -> str:
+    """What changes whenever marts are published."""
+    return (directory(lake) / CURRENT).tag()
+
+
+def publish(lake: Lake, published: Published, tag: str) -> None:
+    """Let readers see these versions of all marts at once, in the place of what was published by that tag.
+
+    LakeBusy where another run published meanwhile, since this one was taken for dead.
+    """
     values = {
         "fingerprint": published.fingerprint,
         "tz": published.tz,
         "versions": dict(published.versions),
         "memory": published.memory,
     }
-    replace_text(directory(lake) / CURRENT, json.dumps(values, indent=1) + "\n")
+    lake.store.fence()
+    if (directory(lake) / CURRENT).swap(json.dumps(values, indent=1) + "\n", tag) is None:
+        raise LakeBusy("another run published marts of this lake meanwhile: run this again")
 
 
 def _sql_type(type: str) -> str:
@@ -236,10 +247,10 @@ def _sql_type(type: str) -> str:
     return {"string": "varchar", "long": "bigint", "timestamp": "timestamptz"}.get(type, type)
 
 
-def directory(lake: Lake) -> Path:
+def directory(lake: Lake) -> Place:
     """Where the marts of a lake are."""
-    return lake.path / "marts"
+    return lake.root / "marts"
 
 
-def _location(lake: Lake, name: str) -> str:
-    return str(directory(lake) / name)
+def _location(lake: Lake, name: str) -> Place:
+    return directory(lake) / name

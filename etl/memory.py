@@ -5,8 +5,6 @@ It lies beside the marts, a Parquet file a relation; the folder of the published
 
 from __future__ import annotations
 
-import shutil
-
 import duckdb
 
 from etl import marts
@@ -35,10 +33,10 @@ def recall(connection: duckdb.DuckDBPyConnection, lake: Lake, published: Publish
     """Make `known_<relation>` of what the published build left, empty where there is none to go by."""
     for name, columns in RELATIONS.items():
         if published:
-            path = marts.directory(lake) / FOLDER / published.memory / f"{name}.parquet"
-            if not path.exists():
-                raise Damaged(lake.path, path, FileNotFoundError())
-            source = f"as select * from read_parquet({quoted(str(path))})"
+            place = marts.directory(lake) / FOLDER / published.memory / f"{name}.parquet"
+            if not place.exists():
+                raise Damaged(place, FileNotFoundError())
+            source = f"as select * from read_parquet({quoted(place.uri)})"
         elif columns:
             source = f"({columns})"
         else:
@@ -49,17 +47,17 @@ def recall(connection: duckdb.DuckDBPyConnection, lake: Lake, published: Publish
 def keep(connection: duckdb.DuckDBPyConnection, lake: Lake, build_id: str) -> None:
     """Write the relations into a new folder, which is named after the build."""
     folder = marts.directory(lake) / FOLDER / build_id
-    folder.mkdir(parents=True)
     for relation in RELATIONS:
-        path = quoted(str(folder / f"{relation}.parquet"))
-        connection.execute(f"copy {relation} to {path} (format parquet, compression zstd)")
+        with (folder / f"{relation}.parquet").drafted() as path:
+            written = f"copy {relation} to {quoted(str(path))} (format parquet, compression zstd)"
+            connection.execute(written)
 
 
 def forget(lake: Lake, published: Published) -> None:
     """Remove the folders of all builds but the published one."""
-    for folder in (marts.directory(lake) / FOLDER).iterdir():
+    for folder in (marts.directory(lake) / FOLDER).folders():
         if folder.name != published.memory:
-            shutil.rmtree(folder)
+            folder.clear()
 
 
 def has(connection: duckdb.DuckDBPyConnection, name: str) -> bool:

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from etl.alarms import Alarm
-from etl.lake import Lake, private, replace_text
+from etl.directory import private
+from etl.errors import DemeterError
+from etl.lake import Lake
 
 log = logging.getLogger("demeter")
 
@@ -64,14 +66,14 @@ def after(told: Mapping[str, Told], notices: Iterable[Notice], now: datetime) ->
 def recall(lake: Lake) -> dict[str, dict[str, Told]]:
     """What each channel was told of a lake; nothing where that cannot be read, so that it is told again."""
     try:
-        known = json.loads((lake.path / FILE).read_text(encoding="utf-8"))
+        known = lake.place(FILE).json()
         return {
             channel: {key: Told(int(each["level"]), float(each["at"])) for key, each in told.items()}
             for channel, told in known.items()
         }
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, DemeterError) as error:
         log.warning(
             "%s cannot be read (%s): what was told before may be told again", FILE, type(error).__name__
         )
@@ -85,18 +87,18 @@ def remember(lake: Lake, memory: Memory) -> None:
     }
     try:
         with private():
-            replace_text(lake.path / FILE, json.dumps(known, indent=1) + "\n")
-    except OSError as error:
-        log.warning(FORGETFUL, lake.path / FILE, error.strerror or error)
+            lake.place(FILE).replace(json.dumps(known, indent=1) + "\n")
+    except (OSError, DemeterError) as error:
+        log.warning(FORGETFUL, lake.place(FILE), getattr(error, "strerror", None) or error)
 
 
 def hold(lake: Lake, until: ExitStack) -> bool:
     """Let no other run tell of the lake meanwhile; False where it cannot even keep a lock."""
     try:
-        lake.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lake.store.prepare()
         until.enter_context(lake.lock(LOCK, wait=True))
-    except OSError as error:
-        log.warning(FORGETFUL, lake.path, error.strerror or error)
+    except (OSError, DemeterError) as error:
+        log.warning(FORGETFUL, lake, getattr(error, "strerror", None) or error)
         return False
     return True
 

@@ -86,7 +86,7 @@ def tell(
             news = notices.due(found, told, now, settings.notify_again_hours)
             try:
                 if news and not dry_run:
-                    channel.send(message(news, template_of(settings.notify_template), str(lake.path), now))
+                    channel.send(message(news, template_of(settings.notify_template), str(lake), now))
                     log.info("%s is told of %d findings", channel.name, len(news))
             except NotTold as error:
                 failed.append(str(error))
@@ -105,15 +105,13 @@ def test(settings: Settings, reached: Sequence[Channel]) -> None:
     alarm = Alarm("test", 1, "this is a test", ("It was sent by `demeter notify --test`.",), "nothing")
     template, now = template_of(settings.notify_template), datetime.now(UTC)
     for channel in reached:
-        channel.send(message([Notice("test", alarm)], template, str(Lake(settings.lake).path), now))
+        channel.send(message([Notice("test", alarm)], template, str(Lake(settings.lake)), now))
 
 
 def _of_lake(settings: Settings, lake: Lake) -> list[Alarm]:
     """What the lake says; nothing where there is none yet, or where it cannot be read."""
-    if not (lake.path / "demeter.json").is_file():
-        return []
     try:
-        return list(alarms.of_lake(settings, lake))
+        return list(alarms.of_lake(settings, lake)) if lake.is_there() else []
     except Exception as error:
         log.warning("what the lake says is not told of: %s", _reason(error))
         return []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from etl import sheets
 from etl.errors import UsageError
-from etl.lake import replace_text
+from etl.places import Place
 from etl.sheets import Sheet, Value, Values, shown
 
 # What each kind of price is asked by.
@@ -74,22 +73,22 @@ def version(table: pa.Table) -> str:
     return _hash([table.column_names, rows], 16)
 
 
-def store(lake: Path, table: pa.Table) -> str:
+def store(lake: Place, table: pa.Table) -> str:
     """Keep a price book in the lake, make it the current one, and return its version."""
     return _store(lake / "prices", table)
 
 
-def store_rates(lake: Path, table: pa.Table) -> str:
+def store_rates(lake: Place, table: pa.Table) -> str:
     """Keep exchange rates in the lake, make them the current ones, and return their version."""
     return _store(lake / "exchange_rates", table)
 
 
-def load(lake: Path) -> pa.Table:
+def load(lake: Place) -> pa.Table:
     """The current price book of a lake; one without prices where none was stored."""
     return _load(lake / "prices", PRICES)
 
 
-def load_rates(lake: Path) -> pa.Table:
+def load_rates(lake: Place) -> pa.Table:
     """The current exchange rates of a lake; none where none were stored."""
     return _load(lake / "exchange_rates", RATES)
 
@@ -181,27 +180,28 @@ def _hash(value: object, digits: int) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:digits]
 
 
-def _store(folder: Path, table: pa.Table) -> str:
+def _store(folder: Place, table: pa.Table) -> str:
     name = version(table)
-    path = folder / f"{name}.parquet"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{name}.{os.getpid()}"
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(path)
-        replace_text(folder / "current.json", json.dumps({"version": name}) + "\n")
+        with (folder / f"{name}.parquet").drafted() as path:
+            pq.write_table(table, path, compression="zstd")
+        (folder / "current.json").replace(json.dumps({"version": name}) + "\n")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}: mend its permissions") from None
     return name
 
 
-def _load(folder: Path, schema: pa.Schema) -> pa.Table:
+def _load(folder: Place, schema: pa.Schema) -> pa.Table:
     current = folder / "current.json"
-    if not current.exists():
-        return schema.empty_table()
     try:
-        name = json.loads(current.read_text(encoding="utf-8"))["version"]
-        table = pq.read_table(folder / f"{name}.parquet").cast(schema)
+        name = current.json()["version"]
+    except FileNotFoundError:
+        return schema.empty_table()
+    except (OSError, ValueError, KeyError, TypeError):
+        name = None
+    try:
+        with (folder / f"{name}.parquet").open() as file:
+            table = pq.read_table(file).cast(schema)
         if version(table) == name:
             return table
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from etl import damage, inquiry, views
@@ -15,7 +14,8 @@ from etl.auth import check_credentials
 from etl.client import Client
 from etl.errors import UsageError
 from etl.inquiry import Product, Quote
-from etl.lake import Lake, replace_text
+from etl.lake import Lake
+from etl.places import Place
 from etl.pricebook import PULLED, Book, Change
 from etl.projects import Project
 from etl.settings import Settings, check_url, require
@@ -81,7 +81,7 @@ def pull(
 def seen(lake: Lake) -> dict[str, list[Product]]:
     """The products that each project of a lake has had."""
     lake.check()
-    with damage.named(lake.path), views.connect(lake, f"{_SEEN} {_DISKS}") as connection:
+    with damage.named(lake.root), views.connect(lake, f"{_SEEN} {_DISKS}") as connection:
         found: dict[str, list[Product]] = {}
         for project_id, sku in connection.execute(_SEEN).fetchall():
             found.setdefault(project_id, []).append(Product(sku, "compute"))
@@ -123,7 +123,7 @@ def _key(region: Region, product: Product) -> str:
 def _cached(lake: Lake, since: datetime) -> dict[str, tuple[Quote, str]]:
     """What was answered since an instant, and when, by region, kind and SKU."""
     try:
-        rows = damage.read(lake.path, _path(lake), dict)
+        rows = damage.read(_path(lake), dict)
     except FileNotFoundError:
         return {}
     return {
@@ -149,8 +149,8 @@ def _keep(lake: Lake, known: Mapping[str, tuple[Quote, str]]) -> None:
         for key, (quote, asked_at) in sorted(known.items())
     }
     with lake.writing():
-        replace_text(_path(lake), json.dumps(rows, indent=1) + "\n")
+        _path(lake).replace(json.dumps(rows, indent=1) + "\n")
 
 
-def _path(lake: Lake) -> Path:
-    return lake.path / CACHE
+def _path(lake: Lake) -> Place:
+    return lake.place(CACHE)

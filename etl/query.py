@@ -85,7 +85,7 @@ def reading(lake: Lake, wanted: str | None = None) -> Iterator[Callable[..., pa.
 
     The views are those that a text names, if one is given; duckdb.CatalogException where that does not do.
     """
-    with damage.named(lake.path), views.connect(lake, wanted) as connection:
+    with damage.named(lake.root), views.connect(lake, wanted) as connection:
         # It holds for tables what the check holds for files.
         connection.execute("begin transaction read only")
 
@@ -99,9 +99,10 @@ def reading(lake: Lake, wanted: str | None = None) -> Iterator[Callable[..., pa.
                 raise _explained(error) from None
             except (duckdb.Error, pa.ArrowException) as error:
                 # A file that leads out of the lake is told as one that may not be read.
-                leads_out = isinstance(error, duckdb.PermissionException) and str(lake.path) in str(error)
+                is_inside = lake.store.tears and str(lake) in str(error)
+                leads_out = is_inside and isinstance(error, duckdb.PermissionException)
                 may_be = leads_out or type(error) in MAY_BE_DAMAGE
-                if may_be and (damaged := damage.find(lake.path)):
+                if may_be and (damaged := damage.find(lake.root)):
                     raise damaged from None
                 raise _explained(error) from None
 

@@ -6,21 +6,23 @@ import heapq
 import json
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
 from etl.apis import NOTEBOOKS, resource
 from etl.page import Page
+from etl.places import Place
 
 log = logging.getLogger("demeter")
 
 PLAN = "plan.json"
+SLICE = re.compile(r"slice-([0-9]+)\.jsonl\.zst")
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,16 @@ class RawPage:
 
 
 class Landing:
-    """The directory that takes the pages of one sweep; safe to share between threads."""
+    """The folder that takes the pages of one sweep; safe to share between threads.
 
-    def __init__(self, directory: Path, plan: Plan) -> None:
-        self.directory = directory
-        directory.mkdir(parents=True)
-        (directory / PLAN).write_text(json.dumps(asdict(plan)) + "\n", encoding="utf-8")
+    They are landed on this machine, each as it comes, and are where they belong when the folder is closed.
+    """
+
+    def __init__(self, folder: Place, plan: Plan) -> None:
+        self.folder = folder
+        self._directory = folder.store.landing(folder.path)
+        self._directory.mkdir(parents=True)
+        (self._directory / PLAN).write_text(json.dumps(asdict(plan)) + "\n", encoding="utf-8")
         self._files: dict[int, IO[bytes]] = {}
         self._numbers: dict[int, int] = {}
         self._order = 0
@@ -82,82 +88,83 @@ class Landing:
             os.fsync(file.fileno())
             file.close()
         self._files.clear()
+        self.folder.store.deliver(self.folder.path)
 
     def _append(self, slice_number: int, line: str) -> None:
         if slice_number not in self._files:
-            path = self.directory / f"slice-{slice_number:05d}.jsonl.zst"
+            path = self._directory / f"slice-{slice_number:05d}.jsonl.zst"
             self._files[slice_number] = path.open("ab", buffering=0)
         self._files[slice_number].write(_frame(line))
 
 
-def read_plan(directory: Path) -> Plan | None:
+def read_plan(folder: Place) -> Plan | None:
     """The plan of a landed sweep; None where it is missing or cut off."""
     try:
-        values = json.loads((directory / PLAN).read_text(encoding="utf-8"))
+        values = (folder / PLAN).json()
         return Plan(**{**values, "slices": tuple(values["slices"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def lines(directory: Path, slice_number: int) -> Iterator[dict[str, Any]]:
+def lines(folder: Place, slice_number: int) -> Iterator[dict[str, Any]]:
     """The whole lines of a slice's pages, up to where a killed run cut them off, or where one cannot be read.
 
     Each has `page`, `observed_at`, `repaired` and, as text, `body`; `order` is where it came among the
     pages of all slices.
     """
-    path = directory / f"slice-{slice_number:05d}.jsonl.zst"
-    if not path.exists():
-        return
+    place = folder / f"slice-{slice_number:05d}.jsonl.zst"
     try:
-        for line in _whole_lines(path):
+        for line in _whole_lines(place):
             head, _, body = line.partition(', "body": ')
             if body:
                 values = json.loads(head + "}")
                 values["observed_at"] = datetime.fromisoformat(values["observed_at"])
                 yield {**values, "body": body[:-1]}
+    except FileNotFoundError:
+        return
     except (OSError, ValueError, KeyError) as error:
-        log.warning("%s cannot be read to its end: %s", path, error)
+        log.warning("%s cannot be read to its end: %s", place, error)
 
 
-def pages(directory: Path, scope: str) -> Iterator[RawPage]:
+def pages(folder: Place, scope: str) -> Iterator[RawPage]:
     """The pages of a landed sweep in the order in which they came, as far as they can be read.
 
     What the plan does not have as a slice is about what the sweep's scope is. ValueError where there is no
     plan, and one has to be to tell flavors from instances.
     """
-    plan = read_plan(directory)
+    plan = read_plan(folder)
     if plan is None and resource(scope).api == NOTEBOOKS:
         raise ValueError("the plan is missing or cut off")
     filters = dict(enumerate(plan.slices if plan else ()))
-    numbers = sorted(int(path.name[6:11]) for path in directory.glob("slice-*.jsonl.zst"))
-    listed = (_numbered(directory, number) for number in numbers)
+    slices = (SLICE.fullmatch(each.name) for each in folder.files(deep=False))
+    listed = (_numbered(folder, int(each[1])) for each in slices if each)
     for number, line in heapq.merge(*listed, key=lambda each: each[1].get("order", 0)):
         of = resource(filters.get(number, scope))
         page = Page(line["body"], (), 0, line["observed_at"], line["repaired"], resource=of)
         yield RawPage(number, line["page"], page)
 
 
-def change(path: Path, change: Callable[[str], str]) -> None:
+def change(place: Place, change: Callable[[str], str]) -> None:
     """Change the lines of a file of pages, which becomes another one at once; what is cut off is dropped."""
-    temporary = path.with_name(f".{path.name}")
-    differs = not _is_whole(path)
-    with temporary.open("wb") as file:
-        for line in _whole_lines(path):
+    draft = place.store.draft(place.path)
+    differs = not _is_whole(place)
+    with draft.open("wb") as file:
+        for line in _whole_lines(place):
             changed = change(line)
             differs |= changed != line
             file.write(_frame(changed + "\n"))
         file.flush()
         os.fsync(file.fileno())
     if differs:
-        temporary.replace(path)
+        place.store.put(draft, place.path)
     else:
-        temporary.unlink()
+        draft.unlink()
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(place: Place) -> bool:
     """Whether a compressed file ends with the end of a line."""
     last = b"\n"
-    with pa.input_stream(str(path), compression="zstd") as stream:
+    with place.open() as file, pa.input_stream(file, compression="zstd") as stream:
         try:
             while chunk := stream.read(1 << 22):
                 last = chunk[-1:]
@@ -172,8 +179,8 @@ def _frame(line: str) -> bytes:
     return bytes(pa.Codec("zstd").compress(line.encode(), asbytes=True))
 
 
-def _numbered(directory: Path, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line in lines(directory, number):
+def _numbered(folder: Place, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line in lines(folder, number):
         yield number, line
 
 
@@ -183,10 +190,10 @@ def _require_whole(error: OSError) -> None:
         raise error
 
 
-def _whole_lines(path: Path) -> Iterator[str]:
+def _whole_lines(place: Place) -> Iterator[str]:
     """The lines of a compressed file, up to where it breaks off."""
     rest = b""
-    with pa.input_stream(str(path), compression="zstd") as stream:
+    with place.open() as file, pa.input_stream(file, compression="zstd") as stream:
         while True:
             try:
                 chunk = stream.read(1 << 22)

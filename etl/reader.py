@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 
@@ -21,6 +20,7 @@ from etl.errors import DemeterError
 from etl.flatten import Staging
 from etl.listing import Outcome, RequestRefused, list_all
 from etl.page import BadPage, Page, read_page
+from etl.places import Place
 from etl.pseudonyms import hide_persons
 from etl.stages import stage, timed
 from etl.transport import TooLarge
@@ -59,10 +59,10 @@ class Reader:
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def read(self, filters: Sequence[str], before: Path | None = None) -> list[Outcome]:
+    def read(self, filters: Sequence[str], before: Place | None = None) -> list[Outcome]:
         """List slices side by side and say how each ended; their rows are staged then.
 
-        `before` is a directory of raw pages to go on from. The first error is kept in `error`.
+        `before` is a folder of raw pages to go on from. The first error is kept in `error`.
         """
         first = len(self.slices)
         self.slices += [(each, Outcome()) for each in filters]
@@ -98,7 +98,7 @@ class Reader:
         elif error:
             raise error
 
-    def _list(self, number: int, before: Path | None) -> None:
+    def _list(self, number: int, before: Place | None) -> None:
         text, outcome = self.slices[number]
         settings = self.client.settings
         with stage("slice", filter=text) as now:
@@ -169,7 +169,7 @@ class Reader:
         with timed("flatten"):
             self.staging.add(batch)
 
-    def _landed(self, before: Path, number: int) -> Iterator[Page]:
+    def _landed(self, before: Place, number: int) -> Iterator[Page]:
         """The pages that an earlier sweep landed of a slice, landed again for this one."""
         resource = apis.resource(self.slices[number][0])
         for line in raw.lines(before, number):

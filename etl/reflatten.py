@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -32,6 +31,7 @@ from etl.columns import quoted
 from etl.dictionary import Table, all_columns, kept, table
 from etl.flatten import Staging
 from etl.lake import Lake, schema
+from etl.places import Place
 from etl.raw import RawPage
 from etl.scope import WHOLE, WHOLES, Scope
 from etl.stages import stage
@@ -67,6 +67,7 @@ class Reflattening:
         self.lake, self.project_id, self.staging = lake, project_id, staging
         self.query = staging.connection.execute
         self.done = Replay(project_id)
+        self._folders = frozenset(lake.raw(project_id).folders())
         self.old_sweeps: list[Row] = []
         self.new_sweeps: list[Row] = []
 
@@ -108,9 +109,9 @@ class Reflattening:
 
     def _has_pages(self, sweep: Row, since: date | None) -> bool:
         recent = since is None or sweep["observed_at"].date() >= since
-        return recent and bool(sweep["page_count"]) and self._directory(sweep).is_dir()
+        return recent and bool(sweep["page_count"]) and self._folder(sweep) in self._folders
 
-    def _directory(self, sweep: Row) -> Path:
+    def _folder(self, sweep: Row) -> Place:
         return self.lake.raw(self.project_id) / str(sweep["sweep_id"])
 
     def _load(self, first: Row) -> None:
@@ -165,21 +166,21 @@ class Reflattening:
 
     def _flatten(self, sweep: Row) -> bool:
         """Stage the raw pages of a sweep; False unless all that it received are there."""
-        directory, counted = self._directory(sweep), 0
+        folder, counted = self._folder(sweep), 0
         try:
-            for batch in _batches(raw.pages(directory, sweep["scope"])):
+            for batch in _batches(raw.pages(folder, sweep["scope"])):
                 counted += len(batch)
                 self.staging.add(batch)
             self.staging.settle()
         except (ValueError, KeyError, duckdb.Error) as error:
-            log.info("%s: %s", directory, error)
+            log.info("%s: %s", folder, error)
             return False
         return counted == (sweep["page_count"] or 0)
 
     def _leave(self, sweep: Row) -> None:
         self.done.left.append(str(sweep["sweep_id"]))
         log.warning(
-            "the raw pages in %s are missing or damaged: the sweep is left as it is", self._directory(sweep)
+            "the raw pages in %s are missing or damaged: the sweep is left as it is", self._folder(sweep)
         )
 
     def _as_it_was(self, table: Table, sweep: Row) -> pa.Table:

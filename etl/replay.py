@@ -57,11 +57,11 @@ def lines(done: Replay, dry_run: bool) -> Iterator[str]:
 
 def _projects(settings: Settings, lake: Lake) -> list[str]:
     """The projects to replay."""
-    found = sorted(path.name for path in (lake.path / "raw").glob("*") if path.is_dir())
+    found = [place.name for place in lake.place("raw").folders()]
     if settings.project_id:
         found = [each for each in found if each == settings.project_id]
     if not found:
-        raise UsageError(f"{lake.path / 'raw'} has no raw pages of the project: check project_id")
+        raise UsageError(f"{lake.place('raw')} has no raw pages of the project: check project_id")
     return found
 
 
@@ -72,6 +72,7 @@ def _replay(
         lake.clean_up(project_id)
         rewrite.mend(lake)
         staging = Staging(settings.memory_bytes, str(lake.spill(project_id)))
+        lake.attach(staging.connection)
         run = Reflattening(lake, project_id, staging)
         try:
             run.flatten_again(since, progress)

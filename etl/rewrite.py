@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -19,7 +18,9 @@ import pyarrow as pa
 from etl import damage
 from etl.columns import quoted
 from etl.dictionary import TABLES, table
-from etl.lake import Lake, replace_text, schema
+from etl.errors import LakeBusy
+from etl.lake import Lake, schema
+from etl.places import Place
 
 FILE = "rewrite.json"
 
@@ -47,7 +48,7 @@ class Rows:
 def current(lake: Lake) -> Rewrite:
     """What is being rewritten now, if anything."""
     try:
-        return damage.read(lake.path, _file(lake), lambda values: Rewrite(**values))
+        return damage.read(_file(lake), lambda values: Rewrite(**values))
     except FileNotFoundError:
         return Rewrite()
 
@@ -61,10 +62,11 @@ def at_once(lake: Lake, project_id: str = "", since: str = "") -> Iterator[None]
     mend(lake)
     with lake.lock("house", wait=True):
         versions = {each.name: lake.delta(each.name).version() for each in TABLES}
+        tag = _file(lake).tag()
         note = Rewrite(current(lake).count, versions, project_id, since)
-        _write(lake, note)
+        tag = _write(lake, note, tag)
         yield
-        _write(lake, Rewrite(note.count + 1))
+        _write(lake, Rewrite(note.count + 1), tag)
 
 
 def rewrite(lake: Lake, project_id: str, rows: Mapping[str, Rows]) -> None:
@@ -80,17 +82,18 @@ def mend(lake: Lake) -> None:
         return
     # Whoever is at it holds this lock.
     with lake.lock("house", wait=True):
-        note = current(lake)
+        tag, note = _file(lake).tag(), current(lake)
         for name, version in note.versions.items():
             if note.project_id and lake.delta(name).version() != version:
                 lake.replace(name, note.project_id, note.since, _old_rows(lake, note, name, version))
         if note.versions:
-            _write(lake, Rewrite(note.count + 1))
+            _write(lake, Rewrite(note.count + 1), tag)
 
 
 def _old_rows(lake: Lake, note: Rewrite, name: str, version: int) -> pa.RecordBatchReader:
     """The rows of a table as they were."""
     with duckdb.connect(":memory:") as connection:
+        lake.attach(connection)
         connection.execute("set timezone = 'UTC'")
         rows = connection.sql(
             f"select * from {lake.relation(name, version=version)} "
@@ -99,9 +102,14 @@ def _old_rows(lake: Lake, note: Rewrite, name: str, version: int) -> pa.RecordBa
     return rows.cast(schema(table(name))).to_reader()
 
 
-def _write(lake: Lake, note: Rewrite) -> None:
-    replace_text(_file(lake), json.dumps(asdict(note)) + "\n")
+def _write(lake: Lake, note: Rewrite, tag: str) -> str:
+    """Replace the note that has this tag, and return that of the new one."""
+    lake.store.fence()
+    written = _file(lake).swap(json.dumps(asdict(note)) + "\n", tag)
+    if written is None:
+        raise LakeBusy("another run replaces rows of this lake: run this again later")
+    return written
 
 
-def _file(lake: Lake) -> Path:
-    return lake.path / "tables" / FILE
+def _file(lake: Lake) -> Place:
+    return lake.root / "tables" / FILE

@@ -214,7 +214,8 @@ def _all_swept(
 ) -> list[Outcome]:
     """Sweep each project side by side with others, and say how that ended; one alone is swept right here."""
     from etl import projects, sweeping
-    from etl.lake import Lake, private
+    from etl.directory import private
+    from etl.lake import Lake
     from etl.sweep import looked_after
 
     if not found[0].name:
@@ -250,7 +251,7 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> Demeter
     """Sweep, and say how that ended; what is wrong with the listing is returned."""
     from etl import contract, sweep
     from etl.client import Client
-    from etl.lake import private
+    from etl.directory import private
     from etl.values import visible
 
     sweep.check(settings)
@@ -267,7 +268,8 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> Demeter
 def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:
     """Build, and say what; a check that failed is returned."""
     from etl.build import build as run
-    from etl.lake import Lake, private
+    from etl.directory import private
+    from etl.lake import Lake
 
     with private(), progress_bar("building", "steps") as progress:
         built = run(settings, Lake(settings.lake), full=full, progress=progress)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +24,7 @@ from etl.errors import DemeterError, IncompleteListing, ServiceUnavailable
 from etl.flatten import Staging
 from etl.lake import Lake, Rows, schema
 from etl.listing import Outcome
+from etl.places import Place
 from etl.reader import Progress, Reader
 from etl.scope import Scope
 from etl.settings import Settings, check_key, check_project, check_url, require
@@ -157,6 +157,7 @@ class _Run:
         self.sweep_id = f"{self.began:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
         note(project_id=settings.project_id, sweep_id=self.sweep_id)
         self.staging = Staging(settings.memory_bytes, str(lake.spill(settings.project_id)))
+        lake.attach(self.staging.connection)
         self.query = self.staging.connection.execute
 
     def run(self, resume: bool) -> Sweep:
@@ -183,7 +184,7 @@ class _Run:
         slices = self.scope.catalogue + self.scope.slices([status for (status,) in known])
         return raw.Plan(self.sweep_id, self.settings.project_id, self.scope.text, slices)
 
-    def _list(self, reader: Reader, filters: Sequence[str], before: Path | None) -> Outcome:
+    def _list(self, reader: Reader, filters: Sequence[str], before: Place | None) -> Outcome:
         """List every slice, and say what the slices prove together."""
         splits = not self.scope.statuses and any("status=" in each for each in filters)
         unsplit = replace(self.scope, split=False).slices()
@@ -218,21 +219,21 @@ class _Run:
         ).fetchall()
         return int(found) >= count
 
-    def _to_resume(self) -> Path | None:
-        """The directory of the last sweep of this scope, if it was broken off a short while ago."""
+    def _to_resume(self) -> Place | None:
+        """The folder of the last sweep of this scope, if it was broken off a short while ago."""
         ended = self.query("select sweep_id from last_sweeps where verdict <> 'failed'").fetchall()
-        for directory in sorted(self.lake.raw(self.settings.project_id).glob("*Z-*"), reverse=True):
-            plan = raw.read_plan(directory)
+        for folder in reversed(self.lake.raw(self.settings.project_id).folders()):
+            plan = raw.read_plan(folder)
             if plan is None or plan.scope != self.scope.text:
                 continue
             first = plan.resumes or plan.sweep_id
             if (plan.sweep_id,) in ended or self.began - began(first) > RESUMABLE:
                 break
-            return directory
+            return folder
         log.warning("there is no broken sweep to resume: a new one begins")
         return None
 
-    def _commit(self, reader: Reader, outcome: Outcome, before: Path | None) -> Sweep:
+    def _commit(self, reader: Reader, outcome: Outcome, before: Place | None) -> Sweep:
         """Write what changed, and last the row of the sweep."""
         ended = reader.observed_to or datetime.now(UTC)
         self._doubt_the_clock(reader, outcome)
@@ -303,7 +304,7 @@ class _Run:
             )
 
     def _sweep_row(
-        self, reader: Reader, outcome: Outcome, before: Path | None, counts: dict[str, int]
+        self, reader: Reader, outcome: Outcome, before: Place | None, counts: dict[str, int]
     ) -> dict[str, Any]:
         sent, again, received = _traffic(self.client)
         return {

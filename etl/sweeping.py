@@ -25,8 +25,9 @@ from etl import contract, sweep
 from etl.answer import CredentialsRefused
 from etl.client import Client
 from etl.crew import Crew, Killed
+from etl.directory import private
 from etl.errors import DemeterError, IncompleteListing, Refused, ServiceUnavailable, rebuilt
-from etl.lake import Lake, private
+from etl.lake import Lake
 from etl.pacing import Pace
 from etl.projects import Outcome, Project
 from etl.scope import Scope

@@ -20,7 +20,7 @@ import requests
 from etl import __version__, stages
 from etl.errors import DemeterError
 from etl.failures import Unreached, explained
-from etl.lake import MARKER, Lake
+from etl.lake import Lake
 from etl.metrics import Gauge, Labels, gauges
 from etl.stages import Stage
 
@@ -191,7 +191,7 @@ def _of_lake(path: str) -> list[Gauge]:
     """The gauges of the lake; none where there is no lake, or none that can be read, as the run will say."""
     try:
         lake = Lake(path)
-        return list(gauges(lake)) if (lake.path / MARKER).is_file() else []
+        return list(gauges(lake)) if lake.is_there() else []
     except Exception as error:
         log.info("the gauges of the lake are not told: %s", error)
         return []

@@ -7,21 +7,20 @@ removed one by one, the oldest first, and nothing refers to them: a run that is 
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
-import deltalake
-
 from etl import damage, marts, rewrite, views
+from etl.damage import table_at
 from etl.dictionary import TABLES
 from etl.errors import LakeBusy, UsageError
 from etl.lake import Lake, crowded
+from etl.places import Found, Place
 from etl.settings import Settings
 from etl.sweep import RESUMABLE, began
 
@@ -30,7 +29,6 @@ LONGEST_VACUUM_HOURS = 168
 # After so long a temporary file is no longer that of a run.
 ABANDONED = timedelta(hours=24)
 
-_HIDDEN = (".*", "locks/.*", "marts/.*", "prices/**/.*")
 _TEMPORARY = re.compile(r"\..+\.[0-9]+")
 _STAGED = re.compile(r".+#[0-9]+|_commit_.+\.tmp")
 _SWEEP = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{6}")
@@ -76,7 +74,7 @@ def maintain(
     found = []
     with lake.writing(), nullcontext() if dry_run else lake.lock("maintain"):
         # Nothing is merged, and nobody is told that all is well, where rows cannot be read.
-        damage.check_footers(lake.path)
+        damage.check_footers(lake.root)
         # What needs no space comes first: it makes room for the rest.
         for number, chore in enumerate(chores.all(), start=1):
             found.append(chore())
@@ -98,23 +96,30 @@ class _Chores:
     def raw(self) -> Chore:
         """Remove the raw pages of old sweeps."""
         expired = list(self._expired())
-        found = Chore("raw", "remove", "sweeps", len(expired), sum(map(_bytes_below, expired)))
+        pages = chain.from_iterable(folder.sizes().values() for folder in expired)
+        found = Chore("raw", "remove", "sweeps", len(expired), sum(each.size for each in pages))
         if self.acts:
-            for directory in expired:
-                shutil.rmtree(directory)
+            for folder in expired:
+                folder.clear()
         return found
 
     def temporary(self) -> Chore:
         """Remove the files that runs which were killed had not finished."""
-        hidden = chain.from_iterable(self.lake.path.glob(each) for each in _HIDDEN)
-        written = chain.from_iterable(self.lake.path.glob(f"{each}/**/*") for each in ("tables", "marts"))
-        unfinished = [
-            *(path for path in hidden if _TEMPORARY.fullmatch(path.name)),
-            *(path for path in written if _STAGED.fullmatch(path.name)),
-            *self.lake.path.glob("tmp/queries/*"),
-        ]
+        written = self.lake.root.sizes(deep=False)
+        for part in ("locks", "marts", "prices", "tables"):
+            written |= self.lake.place(part).sizes()
         old = self.now - ABANDONED
-        return self._remove("temporary", [path for path in unfinished if _is_older(path, old)])
+        unfinished = {
+            place: found
+            for place, found in written.items()
+            if found.modified_at < old and any(each.fullmatch(place.name) for each in (_TEMPORARY, _STAGED))
+        }
+        chore = self._remove("temporary", unfinished)
+        spilled = [path for path in self.lake.spill("queries").glob("*") if _is_older(path, old)]
+        size = chore.size_bytes + sum(map(_bytes_of, spilled))
+        for path in spilled if self.acts else ():
+            path.unlink(missing_ok=True)
+        return replace(chore, count=chore.count + len(spilled), size_bytes=size)
 
     def killed(self) -> Chore:
         """Remove the rows, and the spilled files, of sweeps that were killed."""
@@ -132,14 +137,14 @@ class _Chores:
     def tables(self) -> Chore:
         """Make one of the files of each past day."""
         days = chain.from_iterable(crowded(self.lake.delta(each.name)).values() for each in TABLES)
-        found = _merged("tables", chain.from_iterable(days))
+        found = self._merged("tables", chain.from_iterable(days))
         if self.acts:
             self.lake.keep_house()
         return found
 
     def marts(self) -> Chore:
         """The same for the marts, between two builds."""
-        found = _merged("marts", marts.crowded_files(self.lake))
+        found = self._merged("marts", marts.crowded_files(self.lake))
         if self.acts:
             with self.lake.lock("build", wait=True):
                 marts.keep(self.lake)
@@ -150,34 +155,48 @@ class _Chores:
         if self.acts:
             # Whoever opens the file of the views from now on reads none of them.
             views.refresh(self.lake)
-        unused = (self._unused(location, version) for location, version in self._deltas())
-        return self._remove("vacuum", list(chain.from_iterable(unused)))
+        unused: dict[Place, Found] = {}
+        for location, version in self._deltas():
+            unused |= self._unused(location, version)
+        return self._remove("vacuum", unused)
 
     def logs(self) -> Chore:
         """Remove what came before a checkpoint, in the logs of tables, that is itself old enough."""
-        past = (self._past(location / "_delta_log", version) for location, version in self._deltas())
-        return self._remove("logs", list(chain.from_iterable(past)))
+        past: dict[Place, Found] = {}
+        for location, version in self._deltas():
+            past |= self._past(location / "_delta_log", version)
+        return self._remove("logs", past)
 
-    def _remove(self, name: str, files: list[Path]) -> Chore:
-        found = Chore(name, "remove", "files", len(files), sum(_bytes_of(path) for path in files))
-        if self.acts:
-            for path in files:
-                path.unlink(missing_ok=True)
+    def _remove(self, name: str, files: Mapping[Place, Found]) -> Chore:
+        found = Chore(name, "remove", "files", len(files), sum(each.size for each in files.values()))
+        for place in files if self.acts else ():
+            place.remove()
         return found
 
-    def _expired(self) -> Iterator[Path]:
-        """The directories of the sweeps whose raw pages nobody needs any more; no link is followed."""
+    def _merged(self, name: str, uris: Iterable[str]) -> Chore:
+        """The chore of making fewer of these files."""
+        listed = list(uris)
+        return Chore(name, "merge", "files", len(listed), sum(map(self._bytes_at, listed)))
+
+    def _bytes_at(self, uri: str) -> int:
+        try:
+            return self.lake.size(uri)
+        except FileNotFoundError:
+            return 0
+
+    def _expired(self) -> Iterator[Place]:
+        """The folders of the sweeps whose raw pages nobody needs any more; no link is followed."""
         ended = self.lake.delta("sweeps").to_pyarrow_table(columns=["sweep_id", "verdict"]).to_pylist()
         done = {row["sweep_id"] for row in ended if row["verdict"] != "failed"}
-        for directory in _directories(self.lake.path / "raw", 2):
-            if _SWEEP.fullmatch(directory.name):
-                age = self.now - began(directory.name)
-                resumable = age <= RESUMABLE and directory.name not in done
+        for folder in _folders(self.lake.place("raw"), 2):
+            if _SWEEP.fullmatch(folder.name):
+                age = self.now - began(folder.name)
+                resumable = age <= RESUMABLE and folder.name not in done
                 if age > timedelta(days=self.settings.raw_days) and not resumable:
-                    yield directory
+                    yield folder
 
-    def _deltas(self) -> Iterator[tuple[Path, int | None]]:
-        """The directories of all tables and marts; with the version of a mart that readers see."""
+    def _deltas(self) -> Iterator[tuple[Place, int | None]]:
+        """The folders of all tables and marts; with the version of a mart that readers see."""
         for each in TABLES:
             yield self.lake.location(each.name), None
         built = marts.published(self.lake)
@@ -185,61 +204,51 @@ class _Chores:
         for name, location in marts.locations(self.lake).items():
             yield location, versions.get(name)
 
-    def _unused(self, location: Path, version: int | None) -> Iterator[Path]:
+    def _unused(self, location: Place, version: int | None) -> dict[Place, Found]:
         """The files of a table that belong to no version which is read, and are old enough."""
-        names = deltalake.DeltaTable(str(location)).vacuum(
+        names = table_at(location).vacuum(
             self.settings.vacuum_hours,
             dry_run=True,
             enforce_retention_duration=False,
             full=True,
             keep_versions=None if version is None else [version],
         )
-        for name in names:
-            path = location / unquote(name)
-            if ".." not in path.parts and location in path.parents and _is_file(path):
-                yield path
+        unused = {location / unquote(name) for name in names}
+        return {place: found for place, found in location.sizes().items() if place in unused}
 
-    def _past(self, log: Path, version: int | None) -> list[Path]:
+    def _past(self, log: Place, version: int | None) -> dict[Place, Found]:
         """The files of a log that no version needs which was read since the time set."""
         files = {
-            path: int(named.group(1)) for path in log.iterdir() if (named := _LOG_FILE.fullmatch(path.name))
+            place: (int(named.group(1)), found)
+            for place, found in log.sizes(deep=False).items()
+            if (named := _LOG_FILE.fullmatch(place.name))
         }
         old = self.now - timedelta(hours=self.settings.vacuum_hours)
         summed_up = [
             number
-            for path, number in files.items()
-            if path.suffix == ".parquet"
-            and _is_older(path, old)
+            for place, (number, found) in files.items()
+            if place.name.endswith(".parquet")
+            and found.modified_at < old
             and number <= (number if version is None else version)
         ]
         first = max(summed_up, default=0)
-        return sorted(path for path, number in files.items() if number < first and _is_file(path))
+        return {place: found for place, (number, found) in files.items() if number < first}
 
 
-def _merged(name: str, files: Iterable[str]) -> Chore:
-    """The chore of making fewer of these files."""
-    paths = [Path(file) for file in files]
-    return Chore(name, "merge", "files", len(paths), sum(map(_bytes_of, paths)))
-
-
-def _directories(above: Path, depth: int) -> Iterator[Path]:
-    """The directories so many levels below one; neither it nor they are links."""
-    if above.is_symlink() or not above.is_dir():
+def _folders(above: Place, depth: int) -> Iterator[Place]:
+    """The folders so many levels below one; neither it nor they are links."""
+    if above.is_link():
         return
     if depth == 0:
         yield above
         return
-    for path in sorted(above.iterdir()):
-        yield from _directories(path, depth - 1)
-
-
-def _is_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+    for folder in above.folders():
+        yield from _folders(folder, depth - 1)
 
 
 def _is_older(path: Path, than: datetime) -> bool:
     """Whether a file, not a link, was last written before that time."""
-    return _is_file(path) and path.stat().st_mtime < than.timestamp()
+    return path.is_file() and not path.is_symlink() and path.stat().st_mtime < than.timestamp()
 
 
 def _bytes_of(path: Path) -> int:

@@ -32,6 +32,7 @@ qualify row_number() over (
 
 def create(lake: Lake, connection: duckdb.DuckDBPyConnection, wanted: str | None = None) -> None:
     """Create the views in the connection's present database, of all tables or those that a text names."""
+    lake.attach(connection)
     connection.execute("set timezone = 'UTC'")
     # DuckDB writes it to standard output, among what was asked for. In Jupyter without ipywidgets there is
     # none, and DuckDB refuses to hear of it.
@@ -98,7 +99,7 @@ def connect(lake: Lake, wanted: str | None = None) -> duckdb.DuckDBPyConnection:
     """A connection with the same views that can read the lake and nothing else, and write nowhere."""
     connection = unlocked(lake, wanted)
     connection.execute(f"set temp_directory = {quoted(str(lake.spill('queries')))}")
-    readable = ", ".join(quoted(f"{lake.path / part}/") for part in ("tables", "marts"))
+    readable = ", ".join(quoted(f"{lake.place(part).uri}/") for part in ("tables", "marts"))
     connection.execute(f"set allowed_directories = [{readable}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
@@ -106,7 +107,12 @@ def connect(lake: Lake, wanted: str | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def refresh(lake: Lake) -> None:
-    """Write demeter.duckdb anew and swap it in, so that its readers see the old views or the new."""
+    """Write demeter.duckdb anew and swap it in, so that its readers see the old views or the new.
+
+    There is none in an object store, where few clients could read what it names.
+    """
+    if not lake.store.tears:
+        return
     temporary = lake.path / f".{FILE}"
     with lake.lock("views", wait=True), duckdb.connect(":memory:") as connection:
         temporary.unlink(missing_ok=True)

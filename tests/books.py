@@ -149,7 +149,7 @@ class Books:
             )
             for name, (found, kind) in tables.items()
         }
-        marts.publish(self.lake, marts.Published("by hand", self.tz, versions))
+        marts.publish(self.lake, marts.Published("by hand", self.tz, versions), marts.tag(self.lake))
 
     def export(self, month: str = "2026-10", version: str = "1.2") -> list[Row]:
         """The rows of an export, as its Parquet file has them."""

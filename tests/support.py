@@ -33,7 +33,7 @@ OBSERVED_AT = datetime(2026, 10, 12, tzinfo=UTC)
 OF_THE_RUN = ("sweep_id", "started_at", "finished_at", "version", "received_bytes")
 
 
-def settings_for(service: Emulator, lake: Path, **others: Any) -> Settings:
+def settings_for(service: Emulator, lake: Path | str, **others: Any) -> Settings:
     """Settings that sweep the service into the lake, as fast as it answers."""
     given: dict[str, Any] = {
         "lake": str(lake),
@@ -47,13 +47,13 @@ def settings_for(service: Emulator, lake: Path, **others: Any) -> Settings:
 
 def swept(service: Emulator, lake: Lake, scope: Scope | None = None, **others: Any) -> Sweep:
     """One sweep of the service, which waits for nothing between two tries."""
-    settings = settings_for(service, lake.path, **others)
+    settings = settings_for(service, str(lake), **others)
     return sweep(settings, scope or Scope(), client=impatient(settings), lake=lake)
 
 
 def committed(service: Emulator, lake: Lake, scope: Scope | None = None, **others: Any) -> Sweep:
     """The same without the upkeep of the lake, for tests that make many."""
-    settings = settings_for(service, lake.path, **others)
+    settings = settings_for(service, str(lake), **others)
     return list_and_commit(settings, scope or Scope(), lake, client=impatient(settings))
 
 
@@ -62,7 +62,7 @@ def impatient(settings: Settings) -> Client:
     return Client(settings, sleep=lambda seconds: None)
 
 
-def environment_for(service: Emulator, lake: Path, **others: str) -> dict[str, str]:
+def environment_for(service: Emulator, lake: Path | str, **others: str) -> dict[str, str]:
     """The same settings for the command, as environment variables."""
     return {
         "DEMETER_LAKE": str(lake),

@@ -23,9 +23,11 @@ from support import (
 )
 
 from etl import raw
+from etl.directory import Directory
 from etl.emulator import Emulator
 from etl.lake import Lake
 from etl.page import BadPage, read_page
+from etl.places import Place
 
 GOOD = document(1)
 
@@ -125,7 +127,7 @@ def test_a_sweep_of_no_pages_fails_by_itself_and_the_next_one_succeeds(
     assert failed.exit_code == 6
     assert reason in one_line(failed)
     assert "run again later" in one_line(failed)
-    (directory,) = lake.raw(service.project_id).iterdir()
+    (directory,) = (lake.path / "raw" / service.project_id).iterdir()
     (kept,) = unreadable_in(directory)
     assert reason in kept["unreadable"]
     assert kept["text"].encode() == body
@@ -137,8 +139,13 @@ def test_a_sweep_of_no_pages_fails_by_itself_and_the_next_one_succeeds(
 
 def unreadable_in(directory: Path) -> list[Row]:
     """The answers that were landed though they are no pages."""
-    files = directory.glob("*.jsonl.zst")
-    lines = [json.loads(line) for file in files for line in raw._whole_lines(file)]
+    files = Place(Directory(directory)).files()
+    lines = [
+        json.loads(line)
+        for file in files
+        if raw.SLICE.fullmatch(file.name)
+        for line in raw._whole_lines(file)
+    ]
     return [line for line in lines if "unreadable" in line]
 
 

@@ -80,7 +80,7 @@ def rows_file(lake: Lake) -> Path:
 
 
 def commit_file(lake: Lake) -> Path:
-    return sorted((lake.location("instances") / "_delta_log").glob("*.json"))[2]
+    return sorted((lake.path / "tables" / "instances" / "_delta_log").glob("*.json"))[2]
 
 
 def mart_file(lake: Lake, ending: str) -> Path:
@@ -345,11 +345,11 @@ def test_a_disk_that_fails_makes_nobody_forget_the_rest_of_a_page(lake: Lake) ->
     path.unlink()
     kept.rename(path)
     forget(Settings(), lake, "ann")
-    assert list(raw.pages(path.parent, WHOLE))
+    assert list(raw.pages(lake.place(path.parent.relative_to(lake.path).as_posix()), WHOLE))
 
 
 def test_a_sound_lake_has_no_file_to_name(lake: Lake) -> None:
-    assert damage.find(lake.path) is None
+    assert damage.find(lake.root) is None
     assert published(lake)
     assert build(Settings(tz="UTC"), lake).rows == {}
     assert os.path.exists(lake.path)

@@ -306,7 +306,7 @@ def test_a_price_in_another_currency_is_told_in_both(books: Books, tmp_path: Pat
         "sku,region,kind,unit,currency,unit_price,valid_from,valid_to\ncpu.2u,,compute,hour,USD,1,,\n"
     )
     book = prices.read(path)
-    prices.store(books.lake.path, book)
+    prices.store(books.lake.root, book)
     books.keep([{**ABROAD, "price_id": book["price_id"][0].as_py()}], until=date(2026, 10, 5))
     [row] = books.export()
     assert (row["BillingCurrency"], row["ListUnitPrice"], row["ListCost"]) == (
@@ -527,7 +527,7 @@ def test_what_changes_no_figure_is_no_correction(books: Books) -> None:
     path.write_text(
         "sku,region,kind,unit,currency,unit_price,valid_from,valid_to\nother,,compute,hour,CNY,1,,\n"
     )
-    prices.store(books.lake.path, prices.read(path))
+    prices.store(books.lake.root, prices.read(path))
     assert books.export("2026-10") == []
 
 

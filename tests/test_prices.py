@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from etl import prices
 from etl.errors import UsageError
+from etl.lake import Lake
 
 HEADER = "sku,region,kind,unit,currency,unit_price,valid_from,valid_to"
 BOOK = """\
@@ -356,14 +357,14 @@ def test_a_version_is_that_of_the_rows_alone(tmp_path: Path) -> None:
 
 
 def test_a_lake_keeps_every_version_and_gives_back_the_current_one(tmp_path: Path) -> None:
-    lake = tmp_path / "lake"
+    lake = Lake(tmp_path / "lake").root
     assert prices.load(lake).equals(prices.empty())
     book = prices.read(written(tmp_path, BOOK))
     dearer = prices.read(written(tmp_path, BOOK.replace(",3.50,", ",3.60,")))
     versions = [prices.store(lake, table) for table in (book, dearer, dearer)]
     assert versions == [prices.version(table) for table in (book, dearer, dearer)]
     assert prices.load(lake).equals(dearer)
-    assert sorted(path.name for path in (lake / "prices").iterdir()) == sorted(
+    assert sorted(path.name for path in (tmp_path / "lake" / "prices").iterdir()) == sorted(
         ["current.json", *(f"{version}.parquet" for version in set(versions))]
     )
     assert prices.store(lake, book) == versions[0]
@@ -372,16 +373,16 @@ def test_a_lake_keeps_every_version_and_gives_back_the_current_one(tmp_path: Pat
 
 def test_a_stored_book_that_was_altered_is_not_used(tmp_path: Path) -> None:
     book = prices.read(written(tmp_path, BOOK))
-    stored = tmp_path / "prices" / f"{prices.store(tmp_path, book)}.parquet"
+    stored = tmp_path / "prices" / f"{prices.store(Lake(tmp_path).root, book)}.parquet"
     pq.write_table(book.slice(1), stored)
     with pytest.raises(UsageError, match=r"current\.json leads to no table as it was stored"):
-        prices.load(tmp_path)
+        prices.load(Lake(tmp_path).root)
     stored.unlink()
     with pytest.raises(UsageError, match=r"current\.json leads to no table as it was stored"):
-        prices.load(tmp_path)
+        prices.load(Lake(tmp_path).root)
     (tmp_path / "prices" / "current.json").write_text(json.dumps([]))
     with pytest.raises(UsageError, match=r"current\.json leads to no table as it was stored"):
-        prices.load(tmp_path)
+        prices.load(Lake(tmp_path).root)
 
 
 RATES = """\
@@ -402,10 +403,10 @@ def test_exchange_rates_are_read_to_the_last_decimal_and_kept(tmp_path: Path) ->
             ("USD", "CNY", Decimal("7.2000000000"), date(2024, 3, 1), None),
         ],
     )
-    assert prices.load_rates(tmp_path).equals(prices.empty_rates())
-    prices.store_rates(tmp_path, table)
-    assert prices.load_rates(tmp_path).equals(table)
-    assert prices.load(tmp_path).equals(prices.empty())
+    assert prices.load_rates(Lake(tmp_path).root).equals(prices.empty_rates())
+    prices.store_rates(Lake(tmp_path).root, table)
+    assert prices.load_rates(Lake(tmp_path).root).equals(table)
+    assert prices.load(Lake(tmp_path).root).equals(prices.empty())
 
 
 def test_exchange_rates_that_cannot_be_are_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from etl.cli import main
 from etl.emulator import Clock, Emulator
 from etl.emulator.rows import Documents
 from etl.lake import Lake
+from etl.places import Place
 from etl.settings import Settings
 
 Mount = Callable[[str], None]
@@ -120,10 +121,10 @@ def test_an_export_that_the_lake_cannot_keep_names_the_lake_and_not_its_own_dire
 ) -> None:
     lake = Lake(shutil.copytree(built_lake.path, tmp_path / "lake"))
 
-    def refuse(path: Path, text: str) -> None:
-        raise OSError(28, os.strerror(28), str(path))
+    def refuse(place: Place) -> None:
+        raise OSError(28, os.strerror(28), str(place))
 
-    monkeypatch.setattr("etl.delivery.replace_text", refuse)
+    monkeypatch.setattr("etl.delivery.Place.drafted", refuse)
     result = demeter(lake, *MONTH, "-o", str(tmp_path / "out"))
     assert result.exit_code == 2
     assert one_line(result).startswith(f"the lake {lake.path} cannot be written: No space left on device")

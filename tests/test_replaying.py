@@ -268,18 +268,18 @@ def killed_at(write: int, lake: Lake, meanwhile: Callable[[], None] = lambda: No
     """Replay, and end it before the write of that number; whether it came so far."""
     writes = iter(range(1_000))
 
-    def or_die(real: Callable[..., None]) -> Callable[..., None]:
-        def write_or_die(*arguments: Any) -> None:
+    def or_die(real: Callable[..., Any]) -> Callable[..., Any]:
+        def write_or_die(*arguments: Any) -> Any:
             if next(writes) == write:
                 meanwhile()
                 raise Killed
-            real(*arguments)
+            return real(*arguments)
 
         return write_or_die
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Lake, "replace", or_die(Lake.replace))
-        patch.setattr(rewrite, "replace_text", or_die(rewrite.replace_text))
+        patch.setattr(rewrite, "_write", or_die(rewrite._write))
         try:
             run(lake)
         except Killed:

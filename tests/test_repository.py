@@ -20,9 +20,10 @@ OPTIONAL = {
     name: [Requirement(line) for line in lines]
     for name, lines in PYPROJECT["project"]["optional-dependencies"].items()
 }
-# What serves the notebooks has an environment of its own; all others are in each that tests.
-EXTRAS = [requirement for name, lines in OPTIONAL.items() if name != "notebook" for requirement in lines]
-LOCKS = ["runtime", "aksk", "otel", "notebook", "dev", "duckdb15", "fuzz", "lowest", "notebooks"]
+# What these need has an environment of its own; all others are in each that tests.
+APART = ("notebook", "s3")
+EXTRAS = [each for name, lines in OPTIONAL.items() if name not in APART for each in lines]
+LOCKS = ["runtime", *OPTIONAL, "dev", "duckdb15", "fuzz", "lowest", "notebooks", "stores"]
 
 
 def locked(name: str) -> dict[str, set[str]]:
@@ -63,7 +64,12 @@ IMPORTED = {name: imported(path) for name, path in FILES.items()}
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_holds_every_dependency_at_a_promised_version(name: str) -> None:
     versions = locked(name)
-    of_extras = {"runtime": [], "notebooks": [*EXTRAS, *OPTIONAL["notebook"]], **OPTIONAL}.get(name, EXTRAS)
+    of_extras = {
+        "runtime": [],
+        "notebooks": [*EXTRAS, *OPTIONAL["notebook"]],
+        "stores": [*EXTRAS, *OPTIONAL["s3"]],
+        **OPTIONAL,
+    }.get(name, EXTRAS)
     broken = [
         str(requirement)
         for requirement in PROMISED + of_extras

@@ -12,7 +12,7 @@ from deltalake.exceptions import CommitFailedError
 
 from etl.dictionary import table
 from etl.errors import LakeBusy
-from etl.lake import Lake, replace_text, schema
+from etl.lake import Lake, schema
 
 DAY = datetime(2026, 10, 12, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ def test_rows_are_added_while_those_of_a_killed_sweep_are_deleted(
     lake.append("instances", rows("killed"))
     other = Lake(lake.path)
     assert sweeps(other) == {"killed"}
-    replace_text(lake.path / "locks" / "a.writing", "killed")
+    lake.place("locks/a.writing").replace("killed")
     lake.clean_up("a")
     # The other one learns of the deletion when it commits.
     monkeypatch.setattr(Lake, "_is_newest", lambda self, name, version: True)

@@ -366,7 +366,7 @@ def test_a_replay_of_sweeps_by_both_apis_changes_nothing(lake: Lake) -> None:
 def test_a_sweep_whose_plan_is_lost_is_left_as_it_is(service: Emulator, lake: Lake) -> None:
     found = committed(service, lake, api="notebooks")
     before = tables_of(lake)
-    (lake.raw(service.project_id) / found.sweep_id / raw.PLAN).unlink()
+    (lake.raw(service.project_id) / found.sweep_id / raw.PLAN).remove()
     (done,) = replay(settings_of(service, lake, "notebooks"), lake)
     assert (done.left, done.changed) == ([found.sweep_id], [])
     assert tables_of(lake) == before
@@ -395,9 +395,10 @@ def test_no_credential_of_a_notebook_is_written_anywhere(tmp_path: Path) -> None
     assert "PLANTED" not in result.output
     pages = [
         line["body"]
-        for path in (tmp_path / "lake" / "raw").glob("*/*")
+        for project in Lake(tmp_path / "lake").place("raw").folders()
+        for folder in project.folders()
         for n in range(3)
-        for line in raw.lines(path, n)
+        for line in raw.lines(folder, n)
     ]
     assert len(pages) == 3
     assert not [page for page in pages if "PLANTED" in page]
@@ -426,10 +427,10 @@ def test_a_person_named_as_a_key_of_the_pages_is_forgotten_and_the_pages_stay(la
     ) as service:
         found = committed(service, lake, api="notebooks")
         settings = settings_of(service, lake, "notebooks")
-    directory = lake.raw(settings.project_id) / found.sweep_id
+    folder = lake.raw(settings.project_id) / found.sweep_id
     environment = {"DEMETER_LAKE": str(lake.path)}
     assert CliRunner().invoke(main, ["forget", "user-9"], env=environment).exit_code == 0
-    (body,) = [line["body"] for line in raw.lines(directory, 1)]
+    (body,) = [line["body"] for line in raw.lines(folder, 1)]
     assert "user-9" not in body
     assert '"data":[' in body
     (user,) = rows_of(lake, "users")

@@ -98,7 +98,7 @@ def age(lake: Lake, hours: float) -> None:
 def raw_sweep(lake: Lake, hours: float, project: str = "p") -> Path:
     """The raw pages of a sweep that began so many hours ago and was never committed."""
     began = datetime.now(UTC) - timedelta(hours=hours)
-    directory = lake.raw(project) / f"{began:%Y%m%dT%H%M%S%fZ}-0a0a0a"
+    directory = lake.path / "raw" / project / f"{began:%Y%m%dT%H%M%S%fZ}-0a0a0a"
     directory.mkdir(parents=True)
     (directory / "plan.json").write_text("{}")
     return directory
@@ -170,7 +170,7 @@ def test_the_marts_that_are_published_stay_readable_when_a_later_build_was_kille
 
 
 def mart(lake: Lake) -> str:
-    return str(marts.locations(lake)["usage_daily"])
+    return marts.locations(lake)["usage_daily"].uri
 
 
 @pytest.mark.usefixtures("eager")
@@ -181,7 +181,7 @@ def test_the_files_of_a_day_of_a_published_mart_become_one_and_stay_published(la
     marts.write(lake, "usage_daily", rows.slice(0, rows.num_rows - 1))
     deltalake.write_deltalake(mart(lake), rows.slice(rows.num_rows - 1), mode="append")
     versions = {**built.versions, "usage_daily": deltalake.DeltaTable(mart(lake)).version()}
-    marts.publish(lake, replace(built, versions=versions))
+    marts.publish(lake, replace(built, versions=versions), marts.tag(lake))
     assert counts(chores(lake))["marts"] == 2
     assert contents(lake) == before
     days = set(rows["usage_date"].to_pylist())
@@ -219,11 +219,11 @@ def test_no_link_is_followed_and_nothing_but_sweeps_is_removed_from_raw(lake: La
     (outside / "kept").write_text("kept")
     (raw_sweep(lake, 800) / "link").symlink_to(outside)
     (lake.path / "raw" / "linked").symlink_to(outside.parent)
-    (lake.raw("p") / "20200101T000000000000Z-0a0a0a").symlink_to(outside)
-    (lake.raw("p") / "notes").mkdir()
+    (lake.path / "raw" / "p" / "20200101T000000000000Z-0a0a0a").symlink_to(outside)
+    (lake.path / "raw" / "p" / "notes").mkdir()
     assert chores(lake)["raw"].count == 2
     assert (outside / "kept").read_text() == "kept"
-    assert (lake.raw("p") / "notes").is_dir()
+    assert (lake.path / "raw" / "p" / "notes").is_dir()
     assert (lake.path / "raw" / "linked").is_symlink()
 
 
