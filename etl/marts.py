@@ -175,18 +175,29 @@ def _to_merge(lake: Lake, name: str, version: int) -> list[str]:
 
 def write(lake: Lake, name: str, rows: pa.Table) -> int:
     """Replace a mart's rows and return the version that this makes; nobody sees it yet."""
-    location, partitions = _location(lake, name), [DAY] if name in PARTITIONED else []
-    if _columns_of_partitions(lake, name) not in (None, partitions):
-        shutil.rmtree(location)  # Damaged, or of an older layout: nothing can turn it into this one.
+    location = make_way(lake, name)
     deltalake.write_deltalake(
         location,
         rows,
-        partition_by=partitions or None,
+        partition_by=partitions(name) or None,
         mode="overwrite",
         schema_mode="overwrite",
         writer_properties=WRITER,
     )
     return deltalake.DeltaTable(location).version()
+
+
+def partitions(name: str) -> list[str]:
+    """The columns that a mart is to be kept by."""
+    return [DAY] if name in PARTITIONED else []
+
+
+def make_way(lake: Lake, name: str) -> str:
+    """Where a mart is, once nothing is there that cannot become it: damage, or an older layout."""
+    location = _location(lake, name)
+    if _columns_of_partitions(lake, name) not in (None, partitions(name)):
+        shutil.rmtree(location)
+    return location
 
 
 def _columns_of_partitions(lake: Lake, name: str) -> list[str] | None:

@@ -57,7 +57,7 @@ def keep(connection: duckdb.DuckDBPyConnection, lake: Lake, build_id: str) -> No
 
 def forget(lake: Lake, published: Published) -> None:
     """Remove the folders of all builds but the published one."""
-    for folder in (marts.directory(lake) / FOLDER).iterdir():
+    for folder in (marts.directory(lake) / FOLDER).glob("*"):
         if folder.name != published.memory:
             shutil.rmtree(folder)
 

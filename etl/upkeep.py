@@ -111,7 +111,7 @@ class _Chores:
         unfinished = [
             *(path for path in hidden if _TEMPORARY.fullmatch(path.name)),
             *(path for path in written if _STAGED.fullmatch(path.name)),
-            *self.lake.path.glob("tmp/queries/*"),
+            *self.lake.path.glob("tmp/queries/**/*"),
         ]
         old = self.now - ABANDONED
         return self._remove("temporary", [path for path in unfinished if _is_older(path, old)])
