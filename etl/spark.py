@@ -37,7 +37,11 @@ RULES = {
     "spark.sql.execution.arrow.useLargeVarTypes": "false",
 }
 # On one machine, whose processors share one memory; a cluster says so itself.
-LOCAL = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+LOCAL = {
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+}
 LOCAL_PARTITIONS = "8"
 _DETAIL = re.compile(r" SQLSTATE: \w+")
 
@@ -150,8 +154,8 @@ def _started(master: str) -> SparkSession:
     # What Spark says of a query that is wrong is told by the error itself.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.master(master).appName("demeter").config(
-        "spark.ui.showConsoleProgress", "false"
+    builder = (
+        SparkSession.builder.master(master).appName("demeter").config("spark.ui.showConsoleProgress", "false")
     )
     for name, value in (LOCAL if master.startswith("local") else {}).items():
         builder = builder.config(name, value)

@@ -21,7 +21,17 @@ from etl import checks, days, marts, memory, spark, sparkmarts, sqlfiles, views
 from etl.build import Built, Progress, fingerprint_of, given, take_prices
 from etl.checks import Finding
 from etl.lake import Lake
-from etl.marts import DAILY, DERIVED, PARTITIONED, SHARED, STORED, SUMMED_UP, WITNESSED, NothingMetered, Published
+from etl.marts import (
+    DAILY,
+    DERIVED,
+    PARTITIONED,
+    SHARED,
+    STORED,
+    SUMMED_UP,
+    WITNESSED,
+    NothingMetered,
+    Published,
+)
 from etl.settings import Settings
 from etl.sparkviews import Views, address
 from etl.stages import note, stage, timed

@@ -1,4 +1,4 @@
-"""Marts that Spark has worked out, as Delta: its workers write the files, and one commit makes them a table."""
+"""Marts that Spark has worked out, as Delta: its workers write the files, one commit makes them a table."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _commit(location: Path, name: str, rows: DataFrame, actions: list[AddAction]
     schema, days = _schema(rows), marts.partitions(name)
     if deltalake.DeltaTable.is_deltatable(str(location)):
         deltalake.DeltaTable(str(location)).create_write_transaction(
-            actions, mode="overwrite", schema=schema, partition_by=days
+            [*actions], mode="overwrite", schema=schema, partition_by=days
         )
     else:
         create_table_with_add_actions(

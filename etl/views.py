@@ -154,9 +154,7 @@ def committed(rows: str) -> str:
     return f"select * from {rows} where sweep_id in (select sweep_id from sweeps)"
 
 
-def live_since(
-    lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]
-) -> date | None:
+def live_since(lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]) -> date | None:
     """The first day that can hold the last row of a live key: each has one since the day of the
     last complete sweep of its project."""
     found = connection.execute(f"""
