@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import odd  # noqa: E402 -- beside this file
-from clusters import Cluster, running  # noqa: E402
+import odd
 
-from etl import sparkbuild  # noqa: E402
-from etl.build import Built  # noqa: E402
-from etl.lake import Lake  # noqa: E402
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The same lake, built by DuckDB and by Spark, and what each build told."""
-
-    by_duckdb: Lake
-    by_spark: Lake
-    told_by_duckdb: Built
-    told_by_spark: Built
+from bench.clusters import Cluster, running
+from etl import sparkbuild
+from etl.lake import Lake
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +31,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 @pytest.fixture(scope="session")
-def pair(template: Lake, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(template: Lake, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> odd.Pair:
     """The odd lake built by both; tests only read it."""
     folder = tmp_path_factory.mktemp("pair")
     by_duckdb, by_spark = odd.copy(template, folder / "duckdb"), odd.copy(template, folder / "spark")
     told = odd.built_by_duckdb(by_duckdb)
     settings = odd.settings_of(by_spark, engine="spark", master=cluster.master)
-    return Pair(by_duckdb, by_spark, told, sparkbuild.build(settings, by_spark))
+    return odd.Pair(by_duckdb, by_spark, told, sparkbuild.build(settings, by_spark))

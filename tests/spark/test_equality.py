@@ -10,9 +10,9 @@ from typing import Any
 import odd
 import pyarrow as pa
 import pytest
-from clusters import Cluster
-from conftest import Pair
+from odd import Pair
 
+from bench.clusters import Cluster
 from etl import marts, periods, reports, sparkquery
 from etl.build import build
 from etl.lake import Lake
@@ -74,14 +74,17 @@ def test_a_build_tells_the_same_rows_days_and_findings(pair: Pair) -> None:
 def test_a_report_is_the_same_row_by_row(name: str, pair: Pair, cluster: Cluster) -> None:
     chosen = reports.report(name)
     values = reports.values(pair.by_duckdb, chosen, asked(chosen))
-    ours, theirs = reports.answer(pair.by_duckdb, chosen, values), answers(pair.by_spark, cluster.master)[name]
+    ours, theirs = (
+        reports.answer(pair.by_duckdb, chosen, values),
+        answers(pair.by_spark, cluster.master)[name],
+    )
     assert theirs.column_names == ours.column_names
     assert exact(theirs) == exact(ours)
 
 
 def test_no_report_is_compared_empty(pair: Pair, cluster: Cluster) -> None:
     empty = {name for name, rows in answers(pair.by_spark, cluster.master).items() if not rows.num_rows}
-    assert empty == set()
+    assert empty == set(), "the odd lake lacks something"
 
 
 def test_a_build_by_duckdb_after_one_by_spark_is_as_without_it(

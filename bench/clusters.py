@@ -26,7 +26,7 @@ DEFAULTS = {
     "spark.driver.bindAddress": HOST,
     "spark.driver.memory": "1g",
     "spark.executor.memory": "900m",
-    "spark.sql.shuffle.partitions": "4",
+    "spark.sql.shuffle.partitions": "2",
     "spark.ui.enabled": "false",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
@@ -43,12 +43,13 @@ class Cluster:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
 
-    def add_worker(self, memory: str = "1g") -> None:
-        """Start a worker with one processor, and wait until the master knows it."""
-        before = self.workers()
+    def add_workers(self, count: int = 1, memory: str = "1g") -> None:
+        """Start workers with a processor each, and wait until the master knows them."""
+        wanted = self.workers() + count
         options = ["--cores", "1", "--memory", memory, "--work-dir", str(self.folder / "work")]
-        self.processes.append(self._start("worker.Worker", *options, self.master))
-        self._wait(lambda: self.workers() > before)
+        for _ in range(count):
+            self.processes.append(self._start("worker.Worker", *options, self.master))
+        self._wait(lambda: self.workers() == wanted)
 
     def kill_worker(self) -> None:
         """Kill the worker that was started last, at once."""
@@ -65,9 +66,7 @@ class Cluster:
         """Start the master."""
         port, page = free_port(), free_port()
         self.master, self.page = f"spark://{HOST}:{port}", f"http://{HOST}:{page}"
-        self.processes.append(
-            self._start("master.Master", "--port", str(port), "--webui-port", str(page))
-        )
+        self.processes.append(self._start("master.Master", "--port", str(port), "--webui-port", str(page)))
         self._wait(lambda: self.workers() == 0)
 
     def stop(self) -> None:
@@ -98,11 +97,16 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path, workers: int) -> Iterator[Cluster]:
-    """A cluster with so many workers, and the environment of a driver that works at it."""
+def running(folder: Path, workers: int, **others: str) -> Iterator[Cluster]:
+    """A cluster with so many workers, and the environment of a driver that works at it.
+
+    `others` are settings of Spark, with _ for each point in their names.
+    """
     configuration = folder / "conf"
     configuration.mkdir(parents=True)
-    lines = "".join(f"{name} {value}\n" for name, value in DEFAULTS.items())
+    memory = others.get("spark_executor_memory", "1g")
+    chosen = DEFAULTS | {name.replace("_", "."): value for name, value in others.items()}
+    lines = "".join(f"{name} {value}\n" for name, value in chosen.items())
     (configuration / "spark-defaults.conf").write_text(lines)
     own = {
         "SPARK_CONF_DIR": str(configuration),
@@ -115,8 +119,7 @@ def running(folder: Path, workers: int) -> Iterator[Cluster]:
     os.environ.update(own)
     try:
         cluster.start()
-        for _ in range(workers):
-            cluster.add_worker()
+        cluster.add_workers(workers, memory)
         yield cluster
     finally:
         cluster.stop()
