@@ -6,6 +6,7 @@ version that flattened it become what they would be, had this version flattened 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
@@ -89,4 +90,5 @@ def _replay(
                 rewrite.rewrite(lake, project_id, rows)
         finally:
             staging.connection.close()
+            shutil.rmtree(lake.spill(project_id), ignore_errors=True)
     return run.done

@@ -52,9 +52,7 @@ def session(master: str) -> SparkSession:
     UsageError where something is not installed, ServiceUnavailable where nothing answers at the master.
     """
     _check_installed()
-    from pyspark.sql import SparkSession
-
-    running = SparkSession.getActiveSession()
+    running = _running()
     if running and running.sparkContext.master != master:
         running.stop()
         running = None
@@ -110,6 +108,13 @@ def one_line(error: Exception) -> str:
         said = lines[1]
     said = re.sub(r"^:? ?(?:[a-z]\w*\.)+(?:\w+(?:Exception|Error))?:? ?", "", said)
     return _DETAIL.sub("", said)[:400].rstrip(" .;")
+
+
+def _running() -> SparkSession | None:
+    """The session of this process, if it has one."""
+    from pyspark.sql import SparkSession
+
+    return SparkSession.getActiveSession()
 
 
 def _check_installed() -> None:

@@ -20,9 +20,11 @@ OPTIONAL = {
     name: [Requirement(line) for line in lines]
     for name, lines in PYPROJECT["project"]["optional-dependencies"].items()
 }
-# What serves the notebooks has an environment of its own; all others are in each that tests.
-EXTRAS = [requirement for name, lines in OPTIONAL.items() if name != "notebook" for requirement in lines]
-LOCKS = ["runtime", "aksk", "otel", "notebook", "dev", "duckdb15", "fuzz", "lowest", "notebooks"]
+# What serves the notebooks, and what works on a cluster, have environments of their own; all others are in each
+# that tests.
+APART = ("notebook", "spark")
+EXTRAS = [requirement for name, lines in OPTIONAL.items() if name not in APART for requirement in lines]
+LOCKS = ["runtime", "aksk", "otel", "notebook", "dev", "duckdb15", "fuzz", "lowest", "notebooks", "spark"]
 
 
 def locked(name: str) -> dict[str, set[str]]:
