@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history bench-scale flames bench-meter torture fuzz lock upgrade test-long test-duckdb15 test-lowest test-focus test-browser test-deploy test-many test-notebooks test-s3 test-examples notebooks wheel test-all clean
+.PHONY: help demo test lint format docs bench bench-faults bench-growth bench-history bench-scale flames bench-meter torture fuzz lock upgrade test-long test-duckdb15 test-lowest test-focus test-browser test-deploy test-many test-notebooks test-s3 test-spark bench-spark test-examples notebooks wheel test-all clean
 
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -108,6 +108,9 @@ with-chromium = @$(foreach name,$(BROWSERS),command -v $(name) >/dev/null ||) \
 	$(1)/bin/playwright install chromium >/dev/null 2>&1 || { \
 	echo "The browser tests want a Chromium and none was found: install chromium, or name it: CHROMIUM=/path" >&2; exit 1; }
 
+with-java = @java -version >/dev/null 2>&1 || { \
+	echo "Spark runs on Java 17 or newer and none was found: install openjdk-17-jre-headless" >&2; exit 1; }
+
 # Debian's Chromium, or the one that playwright keeps; what judges accessibility is fetched by its hash.
 test-browser: .venv-browser/ready tests/browser/node_modules ## Open the HTML report in Chromium: wants npm and a Chromium
 	$(call with-chromium,.venv-browser)
@@ -128,6 +131,14 @@ test-notebooks: .venv-notebooks/ready ## Run the notebooks, as marimo and Jupyte
 	$(call with-chromium,.venv-notebooks)
 	.venv-notebooks/bin/python -m pytest -q tests/notebooks $(ARGS)
 
+test-spark: .venv-spark/ready ## Run the line on a Spark cluster of this machine: wants Java 17 or newer
+	$(with-java)
+	.venv-spark/bin/python -m pytest -q tests/spark $(ARGS)
+
+bench-spark: .venv-spark/ready ## Measure builds of a large lake on DuckDB and on Spark, into docs/spark.md (an hour)
+	$(with-java)
+	.venv-spark/bin/python -m bench.cluster $(ARGS)
+
 test-examples: .venv/ready .venv-docs/ready ## Type what the pages tell one to type, and build the site
 	$(BIN)/python docs/examples.py --check
 	$(BIN)/python -m pytest -q tests/pages $(ARGS)
@@ -144,7 +155,7 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
 	test -s schema.txt && test -s "$$folder"/lib/python*/site-packages/etl/notebooks/tour.py && echo "The wheel works outside the checkout."
 
-test-all: test-long test-lowest test-many test-focus test-browser test-deploy test-notebooks test-s3 test-examples wheel ## Run what `test` leaves out: long tests, the lowest versions, many projects, FOCUS, a browser, deploy/, notebooks, an object store, README, the wheel
+test-all: test-long test-lowest test-many test-focus test-browser test-deploy test-notebooks test-s3 test-spark test-examples wheel ## Run what `test` leaves out: long tests, the lowest versions, many projects, FOCUS, a browser, deploy/, notebooks, an object store, Spark, README, the wheel
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
@@ -157,6 +168,7 @@ lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml --group notebooks -c requirements/dev.txt -o requirements/notebooks.txt
 	$(LOCK) pyproject.toml --group stores -o requirements/stores.txt
 	$(LOCK) pyproject.toml --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
+	$(LOCK) --no-binary pyspark pyproject.toml --group spark -c requirements/dev.txt -o requirements/spark.txt
 	$(LOCK) pyproject.toml --group duckdb15 -o requirements/duckdb15.txt
 	$(LOCK) pyproject.toml --group test --resolution lowest-direct -o requirements/lowest.txt
 	$(LOCK) --group deploy -o requirements/deploy.txt
@@ -170,7 +182,7 @@ upgrade: UPGRADE := --upgrade
 upgrade: lock ## Renew requirements/ with the newest versions
 
 clean: ## Remove the environments, and what the targets made
-	rm -rf .venv .venv-deploy .venv-docs .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-notebooks .venv-s3 .venv-fuzz .venv-bench .venv-airbyte
+	rm -rf .venv .venv-deploy .venv-docs .venv-duckdb15 .venv-lowest .venv-focus .venv-browser .venv-notebooks .venv-s3 .venv-spark .venv-fuzz .venv-bench .venv-airbyte
 	rm -rf tests/browser/node_modules .bench .fuzz .uv build dist
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -215,7 +227,14 @@ tests/browser/node_modules: tests/browser/package-lock.json
 	@npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-# What it builds from source is built with what the lock holds.
+# What these build from source is built with what the lock holds.
+.venv-spark/ready: requirements/spark.txt pyproject.toml .uv/ready
+	@echo "Setting up $(@D)"
+	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
+	@$(UV) pip sync --quiet --python $(@D) --require-hashes --build-constraints $< $<
+	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
+	@touch $@
+
 .venv-focus/ready: requirements/focus.txt .uv/ready
 	@test -n "$(FOCUS_PYTHON)" || { echo "The FOCUS validator needs Python 3.12 and none was found: install it," \
 	    "or name it: make test-focus FOCUS_PYTHON=/path/to/python3.12" >&2; exit 1; }

@@ -78,9 +78,9 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
     build_id = uuid4().hex
     note(build_id=build_id)
     with lake.writing(), lake.lock("build", wait=True), _connection(settings, lake) as connection:
-        _take_prices(settings, lake)
+        take_prices(settings, lake)
         replaced = marts.tag(lake)
-        fingerprint, published = _fingerprint(settings), None if full else marts.published(lake)
+        fingerprint, published = fingerprint_of(settings), None if full else marts.published(lake)
         known = published if published and published.fingerprint == fingerprint else None
         with stage("choose"):
             files, calendar, reach = prepare(connection, settings, lake, known)
@@ -154,7 +154,7 @@ def _parts(lake: Lake, chosen: Sequence[Day], files: Files) -> list[list[Day]]:
     return parts
 
 
-def _take_prices(settings: Settings, lake: Lake) -> None:
+def take_prices(settings: Settings, lake: Lake) -> None:
     """Keep the price book and the exchange rates that the settings name; else the last ones stand."""
     if settings.prices:
         prices.store(lake.root, prices.read(Path(settings.prices)))
@@ -181,7 +181,8 @@ def prepare(
     calendar = days.days(days.day_of(first, zone), days.day_of(last, zone), zone)
     for name in ("calendar", "days"):
         _keep(connection, name, calendar)
-    _take_settings(connection, settings, lake)
+    for name, rows in given(settings, lake).items():
+        _keep(connection, name, rows)
     for name in SHARED:
         run_step(connection, name)
     steps = connection.execute(
@@ -190,17 +191,20 @@ def prepare(
     return files, connection.execute("from calendar order by usage_date").fetchall(), Reach(steps)
 
 
-def _take_settings(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake) -> None:
+def given(settings: Settings, lake: Lake) -> dict[str, pa.Table]:
+    """What marts are worked out from beside the tables: by settings, prices and exchange rates."""
     statuses = [status.strip() for status in settings.billed_statuses.split(",")]
-    _keep(connection, "billed_statuses", pa.table({"status": pa.array(statuses, pa.string())}))
-    _keep(connection, "prices", prices.load(lake.root))
-    _keep(connection, "exchange_rates", prices.load_rates(lake.root))
     billing = {
         "region": pa.array([settings.region or None], pa.string()),
         "currency": pa.array([settings.currency], pa.string()),
         "dedicated_pools_are_billed": pa.array([settings.dedicated_pools_are_billed], pa.bool_()),
     }
-    _keep(connection, "billing", pa.table(billing))
+    return {
+        "billed_statuses": pa.table({"status": pa.array(statuses, pa.string())}),
+        "prices": prices.load(lake.root),
+        "exchange_rates": prices.load_rates(lake.root),
+        "billing": pa.table(billing),
+    }
 
 
 def _choose(
@@ -319,7 +323,7 @@ def _keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> N
     connection.unregister("given")
 
 
-def _fingerprint(settings: Settings) -> str:
+def fingerprint_of(settings: Settings) -> str:
     """A text that changes with the settings and rules that all figures depend on."""
     parts = [[sqlfiles.text("marts", name) for name in STEPS], [getattr(settings, name) for name in FIGURED]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

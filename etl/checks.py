@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -236,9 +236,14 @@ def check_built(
     connection: duckdb.DuckDBPyConnection, relations: Iterable[str], all_days: bool
 ) -> list[Finding]:
     """Run the checks of these marts as a connection holds them, of all days or only of some."""
-    reads_mart = re.compile(rf"\b(?:from|join)\s+(?:{'|'.join(relations)})\b")
-    names = [name for name in sqlfiles.names(KIND) if reads_mart.search(sqlfiles.text(KIND, name))]
+    names = those_of(relations)
     return [_judged(connection, name, True) for name in names if all_days or not _is_of_all_days(name)]
+
+
+def those_of(relations: Iterable[str]) -> list[str]:
+    """The names of the checks that read any of these marts."""
+    reads_mart = re.compile(rf"\b(?:from|join)\s+(?:{'|'.join(relations)})\b")
+    return [name for name in sqlfiles.names(KIND) if reads_mart.search(sqlfiles.text(KIND, name))]
 
 
 def worst(rounds: Iterable[list[Finding]]) -> list[Finding]:
@@ -257,24 +262,25 @@ def _is_of_all_days(name: str) -> bool:
 
 def _judged(connection: duckdb.DuckDBPyConnection, name: str, built: bool) -> Finding:
     """The outcome of one check; what cannot be asked yet, since nothing is built, is said to be so."""
+    try:
+        result = connection.execute(sqlfiles.text(KIND, name))
+        rows = result.fetchall()
+    except duckdb.CatalogException:
+        if built:
+            raise
+        return replace(judgement(name, 0, {}), detail="not built yet")
+    columns = [column[0] for column in result.description or ()]
+    return judgement(name, len(rows), dict(zip(columns, rows[0], strict=True)) if rows else {})
+
+
+def judgement(name: str, count: int, example: Mapping[str, Any]) -> Finding:
+    """The outcome of a check that found so many rows, with one of them as an example."""
     text = sqlfiles.text(KIND, name)
     question = text.splitlines()[0].removeprefix("-- ")
     severity = re.search(r"^-- Severity: (warn|fail)$", text, re.MULTILINE)
     if severity is None:
         raise DemeterError(f"the check {name} has no severity: write `-- Severity: fail` into its file")
-    try:
-        result = connection.execute(text)
-        rows = result.fetchall()
-    except duckdb.CatalogException:
-        if built:
-            raise
-        return Finding(name, "ok", question, "not built yet")
-    columns = [column[0] for column in result.description or ()]
-    if not rows:
+    if not count:
         return Finding(name, "ok", question)
-    return Finding(name, severity.group(1), question, f"{len(rows)} rows, {_example(columns, rows[0])}")
-
-
-def _example(columns: list[str], row: tuple[Any, ...]) -> str:
-    told = [f"{name} {value}" for name, value in zip(columns, row, strict=True) if value is not None]
-    return "e.g. " + ", ".join(told)
+    told = ", ".join(f"{column} {value}" for column, value in example.items() if value is not None)
+    return Finding(name, severity.group(1), question, f"{count} rows, e.g. {told}")

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import click
 
-from etl import __version__
+from etl import __version__, engine
 from etl.beginning import init
 from etl.completing import completion, table_names
 from etl.errors import DemeterError, UsageError
@@ -227,6 +227,8 @@ main.add_command(report)
 @main.command()
 @click.argument("query", required=False)
 @click.option("-f", "--file", type=click.File(encoding="utf-8"), help="Read the query from this file.")
+@engine.ENGINE
+@engine.MASTER
 @AS_FORMAT
 @TO_FILE
 @click.pass_obj
@@ -235,21 +237,33 @@ def sql(
     /,
     query: str | None,
     file: TextIO | None,
+    engine_name: str | None,
+    master: str | None,
     format: str | None,
     output: Path | None,
 ) -> None:
     """Run a query over all tables; it can only read.
 
     Without QUERY on a terminal a prompt begins, with history and completion. QUERY may be - or
-    left out to read it from standard input. `demeter schema` tells the tables and their columns.
+    left out to read it from standard input. `demeter schema` tells the tables and their columns. The SQL
+    is that of the engine.
 
     \b
     demeter sql "select status, count(*) from instances group by status"
     demeter sql -f weekly.sql -o weekly.parquet
+    demeter sql --engine spark "select count(distinct user_id) from instances"
     """
+    settings = engine.settings_with(given, engine_name, master)
     lake = lake_of(given)
     text = _query(query, file)
-    if text is None:
+    if engine.on_spark(settings):
+        from etl import render, sparkquery
+
+        if text is None:
+            raise UsageError("the prompt is DuckDB's: give a query for Spark, or leave --engine out")
+        found = sparkquery.run(settings.master, lake, text)
+        render.write(found, format_of(format, output), output)
+    elif text is None:
         from etl import prompt
 
         prompt.run(lake, format_of(format, None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
@@ -45,8 +46,9 @@ CHAPTERS = {
 }
 OTHER = "other"
 
-# What runs a statement with values for its parameters.
+# What runs a statement with values for its parameters, and what gives it for a lake.
 Read = Callable[..., "pa.Table"]
+Reading = Callable[["Lake"], AbstractContextManager[Read]]
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,18 @@ def _fitting(report: Report, asked: Asked, hours: str | None) -> Asked:
     )
 
 
-def of(lake: Lake, names: Sequence[str], asked: Asked) -> Edition:
-    """An edition of the reports of these names, or of all; UsageError where one is unknown."""
+def of(lake: Lake, names: Sequence[str], asked: Asked, reading: Reading = query.reading) -> Edition:
+    """An edition of the reports of these names, or of all; UsageError where one is unknown.
+
+    `reading` gives what runs their statements over the lake.
+    """
     if asked.by is not None:
         raise UsageError("--by belongs to a report: name one, as in `demeter report usage --by user`")
     lake.check()
     chosen = {each.name: each for each in (map(reports.report, names) if names else reports.reports())}
     built = marts.published(lake)
     tz = asked.tz or (built.tz if built else "UTC")
-    with query.reading(lake) as read:
+    with reading(lake) as read:
         desk = Desk(lake, asked, read)
         period = periods.period(lake, asked.since, asked.until, desk.days, asked.last) if desk.days else None
         chapters: dict[str, list[Section]] = {}

@@ -124,9 +124,7 @@ class Staging:
     def settle(self) -> None:
         """Put the rows of all pages that were added into the staging relations."""
         for name, table in self._plain.take():
-            self.connection.register("rows", table)
-            self.connection.execute(f"insert into {name} by name from rows")
-            self.connection.unregister("rows")
+            self.put(name, table)
         if self._odd:
             self.connection.register("pages", _table(self._odd, _PAGES))
             spread.spread(self.connection)
@@ -139,10 +137,14 @@ class Staging:
         self._plain.clear()
         self._translator.clear()
         self._notes, self._originals = [], []
-        for name in ("documents", "seen_attributes", "seen_extras", "seen_quarantine"):
+        for name in staged():
             self.connection.execute(f"delete from {name}")
-        for table in _from_fields():
-            self.connection.execute(f"delete from seen_{table.name}")
+
+    def put(self, name: str, rows: pa.Table) -> None:
+        """Put rows into one of the staging relations."""
+        self.connection.register("rows", rows)
+        self.connection.execute(f"insert into {name} by name from rows")
+        self.connection.unregister("rows")
 
     def _add(self, raw: RawPage) -> None:
         first, page = self._next_id, raw.page
@@ -218,6 +220,12 @@ def relations(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
             f"create or replace temp view tidy_{table.name} as {sqlfiles.text('tidy', table.name)}"
         )
+
+
+def staged() -> list[str]:
+    """The names of the staging relations."""
+    others = ("documents", "seen_attributes", "seen_extras", "seen_quarantine")
+    return [*others, *(f"seen_{table.name}" for table in _from_fields())]
 
 
 def from_parts() -> list[Table]:

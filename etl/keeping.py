@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from etl import engine
 from etl.errors import CheckFailed
 from etl.output import AS_FORMAT, TO_FILE, show_rows
 from etl.settings import settings_of
@@ -25,20 +26,31 @@ def lake_of(given: dict[str, Any]) -> Any:
 @click.option("--project-id", help="Project to replay; all of the lake unless set (DEMETER_PROJECT_ID).")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leave out sweeps before this UTC day.")
 @click.option("--dry-run", is_flag=True, help="Tell what would change, and write nothing.")
+@engine.ENGINE
+@engine.MASTER
 @click.pass_obj
-def replay(given: dict[str, Any], /, project_id: str | None, since: datetime | None, dry_run: bool) -> None:
+def replay(
+    given: dict[str, Any],
+    /,
+    project_id: str | None,
+    since: datetime | None,
+    dry_run: bool,
+    engine_name: str | None,
+    master: str | None,
+) -> None:
     """Flatten the raw pages that are kept again, and replace the rows that those sweeps wrote.
 
     It is for after an upgrade: what was in quarantine and can now be read comes home. Nothing is
-    asked of the service.
+    asked of the service. With Spark, the workers of a cluster flatten.
 
     \b
     demeter replay --dry-run
+    demeter replay --engine spark --master spark://spark.example.com:7077
     """
     from etl.replay import lines
     from etl.replay import replay as run
 
-    settings = settings_of(given, project_id=project_id)
+    settings = engine.settings_with(given, engine_name, master, project_id=project_id)
     with progress_bar("replaying", "sweeps") as progress:
         found = run(
             settings,

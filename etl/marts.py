@@ -175,19 +175,30 @@ def _to_merge(lake: Lake, name: str, version: int) -> list[str]:
 def write(lake: Lake, name: str, rows: pa.Table) -> int:
     """Replace a mart's rows and return the version that this makes; nobody sees it yet."""
     lake.store.fence()
-    location, partitions = _location(lake, name), [DAY] if name in PARTITIONED else []
-    if _columns_of_partitions(lake, name) not in (None, partitions):
-        location.clear()  # Damaged, or of an older layout: nothing can turn it into this one.
+    location = make_way(lake, name)
     deltalake.write_deltalake(
         location.uri,
         rows,
-        partition_by=partitions or None,
+        partition_by=partitions(name) or None,
         mode="overwrite",
         schema_mode="overwrite",
         writer_properties=WRITER,
         storage_options=lake.store.options,
     )
     return table_at(location).version()
+
+
+def partitions(name: str) -> list[str]:
+    """The columns that a mart is to be kept by."""
+    return [DAY] if name in PARTITIONED else []
+
+
+def make_way(lake: Lake, name: str) -> Place:
+    """Where a mart is, once nothing is there that cannot become it: damage, or an older layout."""
+    location = _location(lake, name)
+    if _columns_of_partitions(lake, name) not in (None, partitions(name)):
+        location.clear()
+    return location
 
 
 def _columns_of_partitions(lake: Lake, name: str) -> list[str] | None:

@@ -14,6 +14,7 @@ from etl.reports import Asked
 
 if TYPE_CHECKING:
     from etl.edition import Edition
+    from etl.engine import Engine
     from etl.lake import Lake
     from etl.settings import Settings
 
@@ -24,15 +25,17 @@ BOUND = ("html", "xlsx")
 ALL = "all"
 
 
-def bound(lake: Lake, name: str | None, asked: Asked, format: str, language: str) -> Iterable[bytes]:
+def bound(
+    lake: Lake, name: str | None, asked: Asked, format: str, language: str, engine: Engine
+) -> Iterable[bytes]:
     """The pieces of a file with the report of a name, refused as elsewhere; with all where none is named."""
     from etl import edition
 
     if name is None:
-        return _pieces(edition.of(lake, [], asked), format, language)
+        return _pieces(edition.of(lake, [], asked, engine.reading), format, language)
     chosen = reports.report(name, asked.by)
     reports.values(lake, chosen, asked)
-    return _pieces(edition.of(lake, [chosen.name], replace(asked, by=None)), format, language)
+    return _pieces(edition.of(lake, [chosen.name], replace(asked, by=None), engine.reading), format, language)
 
 
 def _pieces(issue: Edition, format: str, language: str) -> Iterable[bytes]:
@@ -66,7 +69,7 @@ class Chosen:
         directory = Path(settings.reports_directory)
         return cls([each.name for each in found], directory, settings.reports_format, settings.reports_lang)
 
-    def write(self, lake: Lake) -> Iterator[Path]:
+    def write(self, lake: Lake, engine: Engine) -> Iterator[Path]:
         """Write them over their usual period, and yield the paths."""
         if not self.names:
             return
@@ -78,24 +81,24 @@ class Chosen:
                 f"reports_directory {self.directory} cannot be made: {said}; name another one"
             ) from None
         if self.format not in BOUND:
-            yield from self._write_each(lake)
+            yield from self._write_each(lake, engine)
             return
         from etl import edition
         from etl.render import deliver
 
         path = self.directory / f"report.{self.format}"
-        issue = edition.of(lake, self.names, Asked())
+        issue = edition.of(lake, self.names, Asked(), engine.reading)
         deliver(_pieces(issue, self.format, self.language), self.format, path)
         yield path
 
-    def _write_each(self, lake: Lake) -> Iterator[Path]:
+    def _write_each(self, lake: Lake, engine: Engine) -> Iterator[Path]:
         """Write each; one about days is left out, and told, while no day was metered."""
         from etl.marts import NothingMetered
 
         for name in self.names:
             chosen = reports.report(name)
             try:
-                found = reports.answer(lake, chosen, reports.values(lake, chosen, Asked()))
+                found = engine.answer(lake, chosen, reports.values(lake, chosen, Asked()))
             except NothingMetered as error:
                 log.warning("the report %s is not written: %s", name, error)
                 continue

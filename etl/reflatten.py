@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -43,6 +43,10 @@ AGAIN = "+replay."
 
 Progress = Callable[[int, int], None]
 Row = dict[str, Any]
+# Stages the pages of a sweep, by their directory and its scope, and counts them; and what gives that, told
+# of all sweeps that it will be asked for.
+StagePages = Callable[[Staging, Place, str], int]
+Flatten = Callable[[Sequence[tuple[Place, str]]], StagePages]
 
 
 @dataclass
@@ -68,16 +72,18 @@ class Reflattening:
         self.query = staging.connection.execute
         self.done = Replay(project_id)
         self._folders = frozenset(lake.raw(project_id).folders())
+        self.stage_pages: StagePages = stage_pages
         self.old_sweeps: list[Row] = []
         self.new_sweeps: list[Row] = []
 
-    def flatten_again(self, since: date | None, progress: Progress) -> None:
+    def flatten_again(self, since: date | None, progress: Progress, flatten: Flatten) -> None:
         """Work out the rows of every sweep from the first that has raw pages."""
         every = self._sweeps()
         begin = next((n for n, each in enumerate(every) if self._has_pages(each, since)), len(every))
         self.old_sweeps = every[begin:]
         if not self.old_sweeps:
             return
+        self.stage_pages = flatten([(self._folder(each), str(each["scope"])) for each in self.old_sweeps])
         self._load(self.old_sweeps[0])
         for number, sweep in enumerate(self.old_sweeps):
             with stage("sweep", sweep_id=str(sweep["sweep_id"])):
@@ -166,12 +172,9 @@ class Reflattening:
 
     def _flatten(self, sweep: Row) -> bool:
         """Stage the raw pages of a sweep; False unless all that it received are there."""
-        folder, counted = self._folder(sweep), 0
+        folder = self._folder(sweep)
         try:
-            for batch in _batches(raw.pages(folder, sweep["scope"])):
-                counted += len(batch)
-                self.staging.add(batch)
-            self.staging.settle()
+            counted = self.stage_pages(self.staging, folder, str(sweep["scope"]))
         except (ValueError, KeyError, duckdb.Error) as error:
             log.info("%s: %s", folder, error)
             return False
@@ -276,6 +279,22 @@ class Reflattening:
                 yield from rows.to_arrow_table().cast(wanted).to_batches()
 
         return rewrite.Rows(since, pa.RecordBatchReader.from_batches(wanted, batches()))
+
+
+def one_by_one(sweeps: Sequence[tuple[Place, str]]) -> StagePages:
+    """What flattens each sweep here, when its turn comes."""
+    return stage_pages
+
+
+def stage_pages(staging: Staging, folder: Place, scope: str) -> int:
+    """Stage the raw pages of a sweep, and count them; ValueError, KeyError or a DuckDB error where they are
+    damaged."""
+    counted = 0
+    for batch in _batches(raw.pages(folder, scope)):
+        counted += len(batch)
+        staging.add(batch)
+    staging.settle()
+    return counted
 
 
 def _names(table: Table) -> str:

@@ -6,14 +6,16 @@ version that flattened it become what they would be, had this version flattened 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 
-from etl import rewrite, views
+from etl import engine, rewrite, views
 from etl.errors import UsageError
 from etl.flatten import Staging
 from etl.lake import Lake
-from etl.reflatten import Progress, Reflattening, Replay
+from etl.reflatten import Flatten, Progress, Reflattening, Replay, one_by_one
 from etl.settings import Settings
 from etl.stages import stage
 
@@ -65,6 +67,17 @@ def _projects(settings: Settings, lake: Lake) -> list[str]:
     return found
 
 
+def _flatten(settings: Settings, lake: Lake, project_id: str) -> Flatten:
+    """What flattens the sweeps of a project, by the engine that is set."""
+    if not engine.on_spark(settings):
+        return one_by_one
+    from etl import sparkreplay
+    from etl.sparkviews import check_shared
+
+    check_shared(lake)
+    return partial(sparkreplay.flatten, settings, lake, lake.spill(project_id))
+
+
 def _replay(
     settings: Settings, lake: Lake, project_id: str, since: date | None, dry_run: bool, progress: Progress
 ) -> Replay:
@@ -75,9 +88,10 @@ def _replay(
         lake.attach(staging.connection)
         run = Reflattening(lake, project_id, staging)
         try:
-            run.flatten_again(since, progress)
+            run.flatten_again(since, progress, _flatten(settings, lake, project_id))
             if not dry_run and (rows := run.to_write()):
                 rewrite.rewrite(lake, project_id, rows)
         finally:
             staging.connection.close()
+            shutil.rmtree(lake.spill(project_id), ignore_errors=True)
     return run.done

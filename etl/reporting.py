@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from etl import engine
 from etl.completing import dimensions, report_names
 from etl.errors import UsageError
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
-from etl.settings import settings_of
 
 
 @click.command()
@@ -28,6 +28,8 @@ from etl.settings import settings_of
 @click.option("--hours", metavar="NUMBER", help="Running time from which one is forgotten; 24 unless given.")
 @click.option("--budget", metavar="AMOUNT", help="What a month may cost, in the currency of the bill.")
 @click.option("--lang", help="Language of html and xlsx: en or zh; else that of reports_lang.")
+@engine.ENGINE
+@engine.MASTER
 @AS_FORMAT
 @TO_FILE
 @click.pass_obj
@@ -38,6 +40,8 @@ def report(
     format: str | None,
     output: Path | None,
     lang: str | None,
+    engine_name: str | None,
+    master: str | None,
     **asked: Any,
 ) -> None:
     """Answer a question from the lake; without NAME, list the reports and their options.
@@ -67,20 +71,19 @@ def report(
     from etl import days
     from etl.lake import Lake
 
-    settings = settings_of(given, reports_lang=lang)
+    settings = engine.settings_with(given, engine_name, master, reports_lang=lang)
     lake = Lake(settings.lake)
     wanted = reports.Asked(**asked)
     if chosen_format in publish.BOUND:
         from etl.render import deliver
 
-        deliver(
-            publish.bound(lake, name, wanted, chosen_format, settings.reports_lang), chosen_format, output
-        )
+        pieces = publish.bound(lake, name, wanted, chosen_format, settings.reports_lang, engine.of(settings))
+        deliver(pieces, chosen_format, output)
         return
     zone = days.zone(wanted.tz or "UTC")
     chosen = reports.report(str(name), wanted.by)
     values = reports.values(lake, chosen, wanted)
-    answer = reports.answer(lake, chosen, values)
+    answer = engine.of(settings).answer(lake, chosen, values)
     if period := reports.told(values):
         click.echo(period, err=True)
     reports.write(answer, chosen_format, output, zone=zone)

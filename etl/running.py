@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from etl import engine
 from etl.errors import CheckFailed, DemeterError, UsageError
 from etl.output import AS_FORMAT, TO_FILE, show_rows
 from etl.settings import settings_of
@@ -109,19 +110,24 @@ def sweep(
 @click.command()
 @click.option("--tz", help="Billing time zone, which says what a day is (DEMETER_TZ).")
 @click.option("--full", is_flag=True, help="Work everything out again, even if nothing has changed.")
+@engine.ENGINE
+@engine.MASTER
 @click.pass_obj
-def build(given: dict[str, Any], /, tz: str | None, full: bool) -> None:
+def build(
+    given: dict[str, Any], /, tz: str | None, full: bool, engine_name: str | None, master: str | None
+) -> None:
     """Bring usage, costs, states, sessions and coverage up to date with the sweeps.
 
-    Only the days that changed are worked out; the result is that of --full.
+    Only the days that changed are worked out; the result is that of --full. Spark works out all days.
 
     \b
     demeter build
+    demeter build --engine spark --master spark://spark.example.com:7077
     demeter sql "select usage_date, sum(running_seconds) / 3600 from usage_daily group by all"
     """
     from etl import telemetry
 
-    settings = settings_of(given, tz=tz)
+    settings = engine.settings_with(given, engine_name, master, tz=tz)
     with telemetry.told(settings.lake):
         error = _built(settings, full=full)
         if error:
@@ -163,7 +169,7 @@ def run(given: dict[str, Any], /) -> None:
             # Where a sweep failed, that is why.
             errors.append(errors[0] or nothing)
         with stage("reports"):
-            for path in chosen.write(Lake(settings.lake)):
+            for path in chosen.write(Lake(settings.lake), engine.of(settings)):
                 click.echo(f"wrote {path}")
         _measured(settings)
         if error := projects.worst_of(errors):
@@ -267,10 +273,13 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> Demeter
 
 def _built(settings: Settings, *, full: bool = False) -> DemeterError | None:
     """Build, and say what; a check that failed is returned."""
-    from etl.build import build as run
     from etl.directory import private
     from etl.lake import Lake
 
+    if engine.on_spark(settings):
+        from etl.sparkbuild import build as run
+    else:
+        from etl.build import build as run
     with private(), progress_bar("building", "steps") as progress:
         built = run(settings, Lake(settings.lake), full=full, progress=progress)
     rows = ", ".join(f"{count} rows of {name}" for name, count in built.rows.items())

@@ -19,8 +19,10 @@ from etl.sources import DEFAULT_FILE, SECRETS, Values
 
 SHORTEST_KEY = 16
 REGION = "{region}"  # in an endpoint: where it stands, the region of a project is put
+DUCKDB, SPARK = ENGINES = ("duckdb", "spark")
 CONTRACTS = ("evolve", "warn", "strict")
 CHOICES = {
+    "engine": ENGINES,
     "api": APIS,
     "contract": CONTRACTS,
     "mail_security": ("starttls", "tls", "none"),
@@ -74,6 +76,8 @@ class Settings:
     response_bytes: int = 512_000_000
     one_answer_rows: int = 40_000
     memory: str = "1GB"
+    engine: str = DUCKDB
+    master: str = "local[*]"
     reports: str = ""
     reports_directory: str = "reports"
     reports_format: str = "csv"

@@ -23,9 +23,10 @@ def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> Non
     \b
     demeter --lake small demo --days 1 --every 240 --instances 50
     """
-    from etl import publish, reports
+    from etl import engine, publish, reports
     from etl.demo import REPORTS, Demo, fill
     from etl.render import deliver
+    from etl.settings import Settings
 
     directory = Path(given["lake"] or "demeter-demo")
     plan = Demo(days=days, every_minutes=every, instances=instances)
@@ -34,7 +35,8 @@ def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> Non
     for name in REPORTS:
         reports.show(lake, name, rows=8)
     page = directory / "report.html"
-    deliver(publish.bound(lake, None, reports.Asked(), "html", "en"), "html", page)
+    pieces = publish.bound(lake, None, reports.Asked(), "html", "en", engine.of(Settings()))
+    deliver(pieces, "html", page)
     click.echo(f"All reports are on one page: {page}", err=True)
     click.echo(f"The lake is in {directory}. Next:", err=True)
     click.echo(f"  demeter --lake {directory} sql", err=True)

@@ -115,7 +115,11 @@ class _Chores:
             if found.modified_at < old and any(each.fullmatch(place.name) for each in (_TEMPORARY, _STAGED))
         }
         chore = self._remove("temporary", unfinished)
-        spilled = [path for path in self.lake.spill("queries").glob("*") if _is_older(path, old)]
+        spilled = [
+            path
+            for path in self.lake.spill("queries").glob("**/*")
+            if path.is_file() and _is_older(path, old)
+        ]
         size = chore.size_bytes + sum(map(_bytes_of, spilled))
         for path in spilled if self.acts else ():
             path.unlink(missing_ok=True)

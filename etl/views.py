@@ -72,7 +72,7 @@ def _queries(
     lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     """What gives the query of each view, the views in such an order that each stands on earlier ones."""
-    since = cache(lambda: _live_since(lake, connection, versions))
+    since = cache(lambda: live_since(lake, connection, versions))
     yield "sweeps", lambda: f"select * from {lake.relation('sweeps', version=versions.get('sweeps'))}"
     yield "slices", lambda: _committed(lake, "slices", versions)
     for table in kept():
@@ -124,20 +124,27 @@ def refresh(lake: Lake) -> None:
         temporary.replace(lake.path / FILE)
 
 
-def _history(lake: Lake, table: Table, versions: Mapping[str, int]) -> str:
-    """All rows of a table with the time that each was the latest of its key."""
+def history(table: Table, rows: str) -> str:
+    """All rows of a table, which a query gives, with the time that each was the latest of its key."""
     keys = ", ".join(table.keys)
     return f"""
         select *, observed_at as valid_from, lead(observed_at) over (
             partition by project_id, {keys} order by observed_at, sweep_id) as valid_to
-        from ({_committed(lake, table.name, versions)})
+        from ({rows})
     """
 
 
+def live(table: Table, rows: str) -> str:
+    """The last row of each key that lives, of the rows of a table, which a query gives."""
+    return _LIVE.format(history=f"({rows})", keys=", ".join(table.keys))
+
+
+def _history(lake: Lake, table: Table, versions: Mapping[str, int]) -> str:
+    return history(table, _committed(lake, table.name, versions))
+
+
 def _live(lake: Lake, table: Table, versions: Mapping[str, int], since: Callable[[], date | None]) -> str:
-    """The last row of each key that lives."""
-    recent = f"({_committed(lake, table.name, versions, since())})"
-    return _LIVE.format(history=recent, keys=", ".join(table.keys))
+    return live(table, _committed(lake, table.name, versions, since()))
 
 
 def _mart(lake: Lake, name: str, version: int) -> str:
@@ -145,13 +152,15 @@ def _mart(lake: Lake, name: str, version: int) -> str:
 
 
 def _committed(lake: Lake, name: str, versions: Mapping[str, int], since: date | None = None) -> str:
-    rows = lake.relation(name, since, versions.get(name))
+    return committed(lake.relation(name, since, versions.get(name)))
+
+
+def committed(rows: str) -> str:
+    """The rows of committed sweeps, of a relation."""
     return f"select * from {rows} where sweep_id in (select sweep_id from sweeps)"
 
 
-def _live_since(
-    lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]
-) -> date | None:
+def live_since(lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]) -> date | None:
     """The first day that can hold the last row of a live key: each has one since the day of the
     last complete sweep of its project."""
     found = connection.execute(f"""

@@ -46,7 +46,9 @@ EVERY = [(name, line) for name, command in main.commands.items() for line in exa
 SERVED = [line for name, line in EVERY if name == "emulate"]
 OF_A_SHELL = [line for name, line in EVERY if name == "completion"]
 OF_NOTEBOOKS = [line for name, line in EVERY if name == "explore"]  # `make test-notebooks` serves them
-PLAIN = [line for _, line in EVERY if line not in SERVED + OF_A_SHELL + OF_NOTEBOOKS]
+OF_SPARK = [line for _, line in EVERY if "--engine spark" in line]  # `make test-spark` has a cluster
+ELSEWHERE = SERVED + OF_A_SHELL + OF_NOTEBOOKS + OF_SPARK
+PLAIN = [line for _, line in EVERY if line not in ELSEWHERE]
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,13 @@ def test_an_example_of_notebooks_says_what_to_install_for_them(line: str, here: 
     result = CliRunner().invoke(main, shlex.split(line)[1:])
     assert result.exit_code == 2
     assert "pip install 'demeter-etl[notebook]'" in result.output
+
+
+@pytest.mark.parametrize("line", OF_SPARK)
+def test_an_example_of_spark_says_what_to_install_for_it(line: str, here: Path) -> None:
+    result = CliRunner().invoke(main, shlex.split(line)[1:])
+    assert result.exit_code == 2
+    assert "pip install 'demeter-etl[spark]'" in result.output
 
 
 @pytest.mark.parametrize("line", SERVED)

@@ -21,7 +21,7 @@ OPTIONAL = {
     for name, lines in PYPROJECT["project"]["optional-dependencies"].items()
 }
 # What these need has an environment of its own; all others are in each that tests.
-APART = ("notebook", "s3")
+APART = ("notebook", "s3", "spark")
 EXTRAS = [each for name, lines in OPTIONAL.items() if name not in APART for each in lines]
 LOCKS = ["runtime", *OPTIONAL, "dev", "duckdb15", "fuzz", "lowest", "notebooks", "stores"]
 

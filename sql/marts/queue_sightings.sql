@@ -4,10 +4,14 @@ select
     calendar.usage_date,
     history.project_id,
     history.instance_id,
-    max_by(history.flavor, history.observed_at) as flavor,
-    max_by(history.status, history.observed_at) as status,
+    max_by(history.flavor, history.observed_at) filter (where history.flavor is not null)
+        as flavor,
+    max_by(history.status, history.observed_at) filter (where history.status is not null)
+        as status,
     unix_micros(history.began_at) as began_us,
-    max_by(unix_micros(history.ends_at), history.observed_at) as expected_us,
+    max_by(unix_micros(history.ends_at), history.observed_at)
+        filter (where history.ends_at is not null)
+        as expected_us,
     max(unix_micros(history.observed_at)) as last_seen_us,
     min(
         case

@@ -6,11 +6,15 @@ with waits as (
         seen.project_id,
         seen.instance_id,
         seen.began_us,
-        max_by(seen.flavor, seen.last_seen_us) as flavor,
-        max_by(seen.status, seen.last_seen_us) as status,
+        max_by(seen.flavor, seen.last_seen_us) filter (where seen.flavor is not null)
+            as flavor,
+        max_by(seen.status, seen.last_seen_us) filter (where seen.status is not null)
+            as status,
         max(seen.last_seen_us) as last_seen_us,
         min(seen.left_us) as left_us,
-        max_by(seen.expected_us, seen.last_seen_us) as expected_us,
+        max_by(seen.expected_us, seen.last_seen_us)
+            filter (where seen.expected_us is not null)
+            as expected_us,
         max(scopes.last_us) as last_us
     from queue_sightings as seen
     left join scopes

@@ -37,11 +37,13 @@ summed as (
         project_id,
         instance_id,
         cast(session_number as bigint) as session_number,
-        max_by(user_id, place) as user_id,
-        max_by(pool_id, place) as pool_id,
-        max_by(workspace_id, place) as workspace_id,
-        max_by(ai_project_id, place) as ai_project_id,
-        max_by(flavor, place) as flavor,
+        max_by(user_id, place) filter (where user_id is not null) as user_id,
+        max_by(pool_id, place) filter (where pool_id is not null) as pool_id,
+        max_by(workspace_id, place) filter (where workspace_id is not null)
+            as workspace_id,
+        max_by(ai_project_id, place) filter (where ai_project_id is not null)
+            as ai_project_id,
+        max_by(flavor, place) filter (where flavor is not null) as flavor,
         min(from_us) as started_us,
         max(to_us) as ended_us,
         cast(sum(min_to_us - min_from_us) as bigint) as running_us_min,

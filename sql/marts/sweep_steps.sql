@@ -7,7 +7,7 @@
 with listed as (
     select
         *,
-        starts_with(scope, 'api=notebooks&') as is_leased,
+        scope like 'api=notebooks&%' as is_leased,
         replace(scope, 'api=notebooks&', 'de_type=Notebook&') as place
     from sweeps
 ),

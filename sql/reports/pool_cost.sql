@@ -6,7 +6,7 @@ with pools_named as (
     select
         project_id,
         pool_id,
-        max_by(name, observed_at) as pool_name
+        max_by(name, observed_at) filter (where name is not null) as pool_name
     from pool_history
     group by project_id, pool_id
 ),
@@ -15,7 +15,7 @@ users_named as (
     select
         project_id,
         user_id,
-        max_by(user_name, observed_at) as user_name
+        max_by(user_name, observed_at) filter (where user_name is not null) as user_name
     from user_history
     group by project_id, user_id
 )

@@ -6,8 +6,8 @@ with named as (
     select
         project_id,
         pool_id,
-        max_by(name, observed_at) as pool_name,
-        max_by(type, observed_at) as pool_type
+        max_by(name, observed_at) filter (where name is not null) as pool_name,
+        max_by(type, observed_at) filter (where type is not null) as pool_type
     from pool_history
     group by project_id, pool_id
 ),

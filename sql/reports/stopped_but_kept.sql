@@ -88,7 +88,8 @@ stopped as (
         max_by(coalesce(turn_us, seen_us), seen_us) as stopped_us
     from state_starts
     group by project_id, instance_id
-    having max_by(status, seen_us) = 'STOPPED'
+    having
+        max_by(status, seen_us) filter (where status is not null) = 'STOPPED'
 )
 
 select

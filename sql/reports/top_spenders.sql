@@ -5,7 +5,7 @@ with named as (
     select
         project_id,
         user_id,
-        max_by(user_name, observed_at) as user_name
+        max_by(user_name, observed_at) filter (where user_name is not null) as user_name
     from user_history
     group by project_id, user_id
 ),
