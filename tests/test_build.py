@@ -14,7 +14,7 @@ from etl.build import build
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.errors import UsageError
 from etl.lake import Lake
-from etl.marts import SEEN, publish, published, write
+from etl.marts import SEEN, publish, published, tag, write
 from etl.scope import Scope
 from etl.settings import Settings
 from etl.sweep import sweep
@@ -63,7 +63,8 @@ def test_a_mart_that_an_earlier_version_stored_is_read_until_the_next_build(
     before = published(lake)
     assert before is not None
     stored = write(lake, "sessions", pa.table({"instance_id": ["DE-of-before"]}))
-    publish(lake, replace(before, fingerprint="of before", versions={**before.versions, "sessions": stored}))
+    versions = {**before.versions, "sessions": stored}
+    publish(lake, replace(before, fingerprint="of before", versions=versions), tag(lake))
     with views.connect(lake) as connection:
         assert connection.execute("select instance_id from sessions").fetchall() == [("DE-of-before",)]
     build(settings, lake)
