@@ -163,10 +163,6 @@ class Place:
         """Whether the file is there."""
         return self.store.exists(self.path)
 
-    def size(self) -> int:
-        """The bytes of a file that is never written again; FileNotFoundError where there is none."""
-        return self.store.size(self.path)
-
     def replace(self, text: str) -> None:
         """Write the file so that readers see the old text or the new."""
         self.store.write(self.path, text.encode())

@@ -171,7 +171,8 @@ def test_only_the_lake_is_read_and_nothing_is_written(
     ("place", "said"),
     [
         ("missing", "there is no lake at "),
-        ("s3://bucket/lake", "the lake s3://bucket/lake is a URL"),
+        ("gs://bucket/lake", "the lake gs://bucket/lake is a URL: give a directory, or s3://BUCKET/PREFIX"),
+        ("s3://bucket/lake", "a lake in an object store needs an extra: pip install 'demeter-etl[s3]'"),
         ("file", "there is no lake at "),
         ("newer", "is of version 99 and this demeter knows"),
     ],

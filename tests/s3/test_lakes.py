@@ -153,8 +153,7 @@ def test_raw_pages_expire_and_what_is_unused_goes(lake: Lake, service: Emulator)
     assert result.exit_code == 0
     assert "raw: removed 0 sweeps" in result.stdout
     before = len(keys(str(lake)))
-    settings = {"DEMETER_RAW_DAYS": "0.00001", "DEMETER_VACUUM_HOURS": "0"}
-    environment = environment_for(service, str(lake), **settings)
+    environment = environment_for(service, str(lake), DEMETER_RAW_DAYS="0.00001")
     result = CliRunner().invoke(main, ["maintain"], env=environment)
     assert result.exit_code == 0
     assert "raw: removed 3 sweeps" in result.stdout
