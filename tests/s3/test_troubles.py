@@ -108,7 +108,7 @@ def test_a_store_that_goes_away_while_tables_are_written_costs_that_sweep_alone(
 ) -> None:
     monkeypatch.setattr(leases, "SECONDS", 4.0)
     lake = Lake(f"s3://{BUCKET}/away-later")
-    append, written = Lake.append, []
+    append, written = Lake.append_batches, []
 
     def append_and_lose(self: Lake, name: str, rows: Any) -> None:
         append(self, name, rows)
@@ -117,7 +117,7 @@ def test_a_store_that_goes_away_while_tables_are_written_costs_that_sweep_alone(
             own.tell("down")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Lake, "append", append_and_lose)
+        patch.setattr(Lake, "append_batches", append_and_lose)
         result = demeter(service, str(lake), "sweep")
     own.tell("up")
     assert result.exit_code == 6

@@ -67,7 +67,7 @@ def dies(environment: dict[str, str], settings: Settings, what: str, when: int |
     owner, name = {
         "land": (raw.Landing, "land"),
         "deliver": (Bucket, "deliver"),
-        "append": (Lake, "append"),
+        "append": (Lake, "append_batches"),
         "remove": (Bucket, "remove"),
         "swap": (Bucket, "swap"),
         "put": (Bucket, "put"),
