@@ -20,8 +20,8 @@ OPTIONAL = {
     name: [Requirement(line) for line in lines]
     for name, lines in PYPROJECT["project"]["optional-dependencies"].items()
 }
-# What serves the notebooks, and what works on a cluster, have environments of their own; all others are in each
-# that tests.
+# What serves the notebooks and what works on a cluster have environments of their own; all others are in
+# each that tests.
 APART = ("notebook", "spark")
 EXTRAS = [requirement for name, lines in OPTIONAL.items() if name not in APART for requirement in lines]
 LOCKS = ["runtime", "aksk", "otel", "notebook", "dev", "duckdb15", "fuzz", "lowest", "notebooks", "spark"]
