@@ -33,6 +33,7 @@ MENU: dict[str, dict[str, str]] = {
         "Reports": "docs/reports.md",
         "Prices": "docs/prices.md",
         "FOCUS": "docs/focus.md",
+        "On Spark": "docs/spark.md",
         "Reference": "docs/reference.md",
     },
     "Trust": {

@@ -17,7 +17,7 @@ from etl.sparkquery import named
 PORTABLE = {
     r"::": "cast(x as type)",
     r"\w ?// ?\w": "floor(x / y)",
-    r"\b(?:epoch\w*|date_diff|date_sub|datediff|dayofweek|isodow|strftime|strptime)\(": "microseconds since 1970",
+    r"\b(?:epoch\w*|date_diff|date_sub|datediff|dayofweek|isodow|strftime|strptime)\(": "microseconds",
     r"\b(?:list\w*|array_agg|unnest|generate_series|string_agg)\(": "rows",
     r"\b(?:starts_with|ends_with|contains)\(": "like",
     r"\b(?:arg_max|arg_min)\(": "max_by",

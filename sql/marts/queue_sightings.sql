@@ -10,7 +10,7 @@ select
         as status,
     unix_micros(history.began_at) as began_us,
     max_by(unix_micros(history.ends_at), history.observed_at)
-        filter (where history.ends_at is not null)
+    filter (where history.ends_at is not null)
         as expected_us,
     max(unix_micros(history.observed_at)) as last_seen_us,
     min(

@@ -13,7 +13,7 @@ with waits as (
         max(seen.last_seen_us) as last_seen_us,
         min(seen.left_us) as left_us,
         max_by(seen.expected_us, seen.last_seen_us)
-            filter (where seen.expected_us is not null)
+        filter (where seen.expected_us is not null)
             as expected_us,
         max(scopes.last_us) as last_us
     from queue_sightings as seen

@@ -101,20 +101,38 @@ select
     cost_min,
     cost,
     cost_max,
-    cast(cost_per_day as decimal(18, 6)) as cost_per_day,
-    cast(month_end_cost_min as decimal(18, 6)) as month_end_cost_min,
-    cast(month_end_cost as decimal(18, 6)) as month_end_cost,
-    cast(month_end_cost_max as decimal(18, 6)) as month_end_cost_max,
+    cast(cast(round(1000000 * cost_per_day) as bigint) * 0.000001 as decimal(18, 6))
+        as cost_per_day,
+    cast(
+        cast(round(1000000 * month_end_cost_min) as bigint) * 0.000001 as decimal(18, 6)
+    ) as month_end_cost_min,
+    cast(cast(round(1000000 * month_end_cost) as bigint) * 0.000001 as decimal(18, 6))
+        as month_end_cost,
+    cast(
+        cast(round(1000000 * month_end_cost_max) as bigint) * 0.000001 as decimal(18, 6)
+    ) as month_end_cost_max,
     budget,
     budget - cost as budget_left,
-    cast(100 * cast(cost as double) / nullif(cast(budget as double), 0) as decimal(18, 6))
+    cast(
+        cast(
+            round(
+                1000000 * (100 * cast(cost as double) / nullif(cast(budget as double), 0))
+            ) as bigint
+        )
+        * 0.000001 as decimal(18, 6)
+    )
         as budget_used_percent,
-    cast(month_end_cost - cast(budget as double) as decimal(18, 6))
+    cast(
+        cast(round(1000000 * (month_end_cost - cast(budget as double))) as bigint)
+        * 0.000001 as decimal(18, 6)
+    )
         as month_end_over_budget,
     unpriced_hours,
     project_count,
-    cast(metered_days as decimal(18, 6)) as metered_days,
-    cast(open_days as decimal(18, 6)) as open_days,
+    cast(cast(round(1000000 * metered_days) as bigint) * 0.000001 as decimal(18, 6))
+        as metered_days,
+    cast(cast(round(1000000 * open_days) as bigint) * 0.000001 as decimal(18, 6))
+        as open_days,
     $month_from as month_from
 from totals
 order by currency

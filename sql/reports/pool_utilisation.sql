@@ -62,19 +62,51 @@ select
     averaged.pool_id,
     named.pool_name,
     named.pool_type,
-    cast(averaged.running_us / 3600000000 as decimal(18, 6)) as running_hours,
-    cast(averaged.accelerator_us / 3600000000 as decimal(18, 6)) as accelerator_hours,
-    cast(averaged.mean_instances as decimal(18, 6)) as mean_running_instances,
-    cast(averaged.peak_instances as decimal(18, 6)) as peak_running_instances,
-    cast(averaged.mean_accelerators as decimal(18, 6)) as mean_running_accelerators,
-    cast(averaged.peak_accelerators as decimal(18, 6)) as peak_running_accelerators,
     cast(
-        100 * averaged.mean_instances / nullif(averaged.peak_instances, 0)
-        as decimal(18, 6)
+        cast(round(1000000 * (averaged.running_us / 3600000000)) as bigint)
+        * 0.000001 as decimal(18, 6)
+    ) as running_hours,
+    cast(
+        cast(round(1000000 * (averaged.accelerator_us / 3600000000)) as bigint)
+        * 0.000001 as decimal(18, 6)
+    ) as accelerator_hours,
+    cast(
+        cast(round(1000000 * averaged.mean_instances) as bigint)
+        * 0.000001 as decimal(18, 6)
+    ) as mean_running_instances,
+    cast(
+        cast(round(1000000 * averaged.peak_instances) as bigint)
+        * 0.000001 as decimal(18, 6)
+    ) as peak_running_instances,
+    cast(
+        cast(round(1000000 * averaged.mean_accelerators) as bigint)
+        * 0.000001 as decimal(18, 6)
+    ) as mean_running_accelerators,
+    cast(
+        cast(round(1000000 * averaged.peak_accelerators) as bigint)
+        * 0.000001 as decimal(18, 6)
+    ) as peak_running_accelerators,
+    cast(
+        cast(
+            round(
+                1000000
+                * (100 * averaged.mean_instances / nullif(averaged.peak_instances, 0))
+            ) as bigint
+        )
+        * 0.000001 as decimal(18, 6)
     ) as instance_use_percent,
     cast(
-        100 * averaged.mean_accelerators / nullif(averaged.peak_accelerators, 0)
-        as decimal(18, 6)
+        cast(
+            round(
+                1000000
+                * (
+                    100
+                    * averaged.mean_accelerators
+                    / nullif(averaged.peak_accelerators, 0)
+                )
+            ) as bigint
+        )
+        * 0.000001 as decimal(18, 6)
     ) as accelerator_use_percent
 from averaged
 left join named

@@ -33,11 +33,23 @@ select
     project_id,
     flavor,
     wait_count,
-    cast(p50_us / 60000000 as decimal(18, 6)) as waited_minutes_p50,
-    cast(p90_us / 60000000 as decimal(18, 6)) as waited_minutes_p90,
-    cast(p99_us / 60000000 as decimal(18, 6)) as waited_minutes_p99,
-    cast(longest_us / 60000000 as decimal(18, 6)) as waited_minutes_max,
+    cast(
+        cast(round(1000000 * (p50_us / 60000000)) as bigint) * 0.000001 as decimal(18, 6)
+    ) as waited_minutes_p50,
+    cast(
+        cast(round(1000000 * (p90_us / 60000000)) as bigint) * 0.000001 as decimal(18, 6)
+    ) as waited_minutes_p90,
+    cast(
+        cast(round(1000000 * (p99_us / 60000000)) as bigint) * 0.000001 as decimal(18, 6)
+    ) as waited_minutes_p99,
+    cast(
+        cast(round(1000000 * (longest_us / 60000000)) as bigint)
+        * 0.000001 as decimal(18, 6)
+    ) as waited_minutes_max,
     waiting_count,
-    cast(waiting_us / 60000000 as decimal(18, 6)) as waiting_minutes_max
+    cast(
+        cast(round(1000000 * (waiting_us / 60000000)) as bigint)
+        * 0.000001 as decimal(18, 6)
+    ) as waiting_minutes_max
 from measured
 order by wait_count desc, waiting_count desc, project_id, flavor nulls last
