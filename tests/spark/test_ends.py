@@ -12,6 +12,7 @@ from pathlib import Path
 
 import odd
 from odd import Pair
+from pyspark.sql import SparkSession
 from test_equality import exact
 
 from bench.clusters import Cluster
@@ -72,6 +73,9 @@ def test_a_build_that_is_killed_leaves_the_old_marts_and_what_maintain_removes(
 
 def kill_between_two_marts(lake: Lake, master: str) -> None:
     """Begin a build on Spark as a user does, and kill it once it has committed a mart."""
+    # This process holds all processors of the workers, and the build would wait for them.
+    if running := SparkSession.getActiveSession():
+        running.stop()
     settings = odd.settings_of(lake)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DEMETER_")}
     environment |= {

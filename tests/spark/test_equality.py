@@ -20,7 +20,7 @@ from etl.marts import NothingMetered
 from etl.reports import Asked
 from etl.settings import Settings
 
-FROM = "2026-10-20"
+FROM = "2026-10-12"
 
 
 def exact(rows: pa.Table) -> list[list[tuple[str, Any]]]:
