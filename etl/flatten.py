@@ -81,6 +81,7 @@ class Staging:
 
     def __init__(self, memory_bytes: int = 1_000_000_000, spill: str | None = None) -> None:
         self.memory_bytes = memory_bytes
+        self._is_usual = True
         self.connection = duckdb.connect(":memory:")
         self.connection.execute("set timezone = 'UTC'")
         self.connection.execute("set preserve_insertion_order = false")
@@ -101,7 +102,15 @@ class Staging:
         self._originals: list[tuple[int, str]] = []
 
     def wait(self) -> None:
-        """Hold little in memory while pages are still coming: what was added waits on the disk."""
+        """Hold little in memory while pages are still coming: what was added waits on the disk.
+
+        What is larger than instances are, or odd, may take all of the memory from then on.
+        """
+        [(known, held)] = self.connection.execute(
+            "select (select count(*) from last_instances), "
+            "(select sum(memory_usage_bytes) from duckdb_memory())"
+        ).fetchall()
+        self._is_usual = held <= COMPARING_BYTES * known + WAITING_BYTES // 4
         self._keep_to(WAITING_BYTES)
 
     def work(self) -> None:
@@ -111,8 +120,20 @@ class Staging:
         ).fetchall()
         self._keep_to(max(WAITING_BYTES, COMPARING_BYTES * count))
 
+    def expect(self, body_bytes: int, connection: duckdb.DuckDBPyConnection) -> None:
+        """Take all of the memory from now on if an answer is larger than usual; by a connection of the
+        thread that calls."""
+        if body_bytes > ODD_BYTES:
+            self._take_all(connection)
+
     def _keep_to(self, memory_bytes: int) -> None:
-        self.connection.execute(f"set memory_limit = '{min(memory_bytes, self.memory_bytes)}B'")
+        most = min(memory_bytes, self.memory_bytes) if self._is_usual else self.memory_bytes
+        self.connection.execute(f"set memory_limit = '{most}B'")
+
+    def _take_all(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if self._is_usual:
+            self._is_usual = False
+            connection.execute(f"set memory_limit = '{self.memory_bytes}B'")
 
     def add(self, pages: Sequence[RawPage]) -> None:
         """Flatten pages; their rows are in the staging relations when `settle` was called."""
@@ -149,6 +170,7 @@ class Staging:
     def _add(self, raw: RawPage) -> None:
         first, page = self._next_id, raw.page
         self._next_id += _ROOM
+        self.expect(len(page.body), self.connection)
         if page.resource.api == NOTEBOOKS:
             self._add_successors(first, raw)
             return
@@ -203,6 +225,7 @@ class Staging:
 
     def _add_odd(self, first: int, raw: RawPage, body: str) -> None:
         page = raw.page
+        self._take_all(self.connection)
         self._odd.append((first, raw.slice, raw.number, page.observed_at, page.repaired, body))
         self._odd_bytes += len(body)
 

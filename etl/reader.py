@@ -137,6 +137,7 @@ class Reader:
     def _read(self, body: bytes, observed_at: datetime, resource: apis.Resource) -> Page:
         """The page in a body, with pseudonyms in the place of persons where they are wanted."""
         key = self.client.settings.pseudonym_key
+        self.staging.expect(len(body), self._cursor())
         if not key:
             with timed("read"):
                 return read_page(body, observed_at, self._cursor(), resource)

@@ -9,7 +9,7 @@ import pytest
 from lakes import instance
 from support import swept
 
-from etl import views
+from etl import sweep, views
 from etl.emulator import Emulator
 from etl.errors import UsageError
 from etl.flatten import Staging
@@ -73,3 +73,24 @@ def test_a_sweep_in_little_memory_writes_the_same_rows(tmp_path: Path) -> None:
                 )
     assert len(found[0]) == 4_000
     assert found[0] == found[1]
+
+
+def test_rows_wait_for_little_memory_unless_they_are_larger_than_usual(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    large = [instance(number) | {"description": "x" * 3_000_000} for number in range(3)]
+    limits = []
+
+    class Noted(Staging):
+        def work(self) -> None:
+            super().work()
+            limits.append(self.connection.execute("select current_setting('memory_limit')").fetchall())
+
+    with pytest.MonkeyPatch.context() as patch, Emulator.of_documents([instance(9)]) as service:
+        patch.setattr(sweep, "Staging", Noted)
+        swept(service, lake)
+        for documents in (large, [instance(0)], [instance(9)]):
+            service.clock.advance(minutes=15)
+            service.documents = documents
+            assert swept(service, lake).verdict == "complete"
+    little, all_of_it = [("122.0 MiB",)], [("953.6 MiB",)]
+    assert limits == [little, all_of_it, little, little]
