@@ -6,10 +6,12 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from etl import sqlfiles
 from etl.checks import check_data
 from etl.lake import Lake
 
@@ -55,3 +57,19 @@ def test_a_countdown_that_leads_elsewhere_tells_of_another_clock(
     told = row | counted | {"instance_id": "DE-told", "status": "RUNNING", "change": "new"}
     own_lake.append("instances", pa.Table.from_pylist([told], schema=rows(own_lake, "instances").schema))
     assert statuses(own_lake)["clocks_agree"] == status
+
+
+@pytest.mark.parametrize(("session_us", "expected"), [(None, []), (5, [("project", 0, 5)])])
+def test_hours_without_length_need_no_session(
+    session_us: int | None, expected: list[tuple[str, int | None, int]]
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table usage_hourly as select 'project' as project_id, 0::bigint as running_us"
+        )
+        connection.execute(
+            "create table sessions as select * from (select 'project' as project_id, "
+            f"{session_us or 'null'}::bigint as running_us) where running_us is not null"
+        )
+        check = sqlfiles.text("checks", "sessions_sum_to_the_total")
+        assert connection.execute(check).fetchall() == expected

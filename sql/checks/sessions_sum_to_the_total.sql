@@ -24,5 +24,5 @@ select
     cast(observed.running_us as bigint) as sessions_us
 from hourly
 full outer join observed on hourly.project_id = observed.project_id
-where hourly.running_us is distinct from observed.running_us
+where coalesce(hourly.running_us, 0) <> coalesce(observed.running_us, 0)
 order by project_id
