@@ -25,6 +25,8 @@ from etl.marts import STORED, published
 from etl.scope import WHOLE
 from etl.settings import Settings
 
+pytestmark = pytest.mark.long
+
 Harm = Callable[[Path], None]
 BACKUP = "restore it from a backup"
 MARTS = "run `demeter build --full`, which works all of them out anew"

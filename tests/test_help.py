@@ -24,6 +24,8 @@ from etl import reports, schema
 from etl.cli import main
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 
+pytestmark = pytest.mark.long
+
 BILL = """resource_id,period_start,period_end,amount,Amount due (net),currency
 DE-e1713090-b81d-11f1-804a-0255ac100007,2026-10-13,2026-10-14,29.49,29.49,CNY
 """

@@ -25,6 +25,8 @@ from etl.cli import main
 from etl.emulator import Answer, Clock, Emulator
 from etl.emulator.rows import Documents
 
+pytestmark = pytest.mark.long
+
 SECRET = "Zq9-collector-key"
 
 

@@ -31,6 +31,8 @@ from etl.lake import Lake
 from etl.settings import Settings
 from etl.upkeep import Chore
 
+pytestmark = pytest.mark.long
+
 HOUR = 3600.0
 READ = ("sweeps", "slices", "instances", *(table.history for table in kept()), *marts.STORED)
 PROJECT = lakes.PROJECTS[0]
@@ -354,7 +356,6 @@ def run_one(path: Path) -> None:
     upkeep.maintain(Settings(), Lake(path))
 
 
-@pytest.mark.long
 def test_a_run_killed_at_any_moment_leaves_the_same_rows(lake: Lake) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["etl.upkeep", "pandas"])
