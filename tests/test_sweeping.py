@@ -141,7 +141,7 @@ def test_a_worker_that_is_killed_costs_its_project_alone(service: Emulator, tmp_
     service.faults_of[f"{3:032x}"] = Faults(slow_seconds=30)
     process = started(service, tmp_path)
     until_listed(service, 3)
-    os.kill(next(pid for pid in workers(process.pid) if is_waiting(pid)), signal.SIGKILL)
+    os.kill(one_that_waits(process.pid), signal.SIGKILL)
     _, said = process.communicate(timeout=100)
     assert process.returncode == 3, said
     assert re.search(r"its sweep was killed \(SIGKILL\): look at the log of the machine", said)
@@ -184,6 +184,15 @@ def workers(pid: int) -> list[int]:
     """The workers that a process began."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def one_that_waits(pid: int) -> int:
+    """The first worker of a process that is seen to wait."""
+    for _ in range(10):
+        for worker in workers(pid):
+            if is_waiting(worker):
+                return worker
+    pytest.fail("no worker waits")
 
 
 def is_waiting(pid: int) -> bool:
