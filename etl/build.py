@@ -91,7 +91,7 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
             return Built({}, check_data(lake), (), len(now))
         store = marts.Store(lake, known)
         parts = _parts(lake, chosen, files)
-        step = _counted(progress, len(parts) * (len(DAILY) + 2))
+        step = counted(progress, len(parts) * (len(DAILY) + 2))
         findings = []
         for number, part in enumerate(parts):
             with stage("work_out"):
@@ -120,7 +120,7 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
     return Built(store.rows, worst(findings), tuple(day for day, *_ in chosen), len(now))
 
 
-def _counted(progress: Progress, total: int) -> Callable[[], None]:
+def counted(progress: Progress, total: int) -> Callable[[], None]:
     """What is called after each of so many steps, to tell of the progress."""
     numbers = itertools.count(1)
     return lambda: progress(next(numbers), total)

@@ -74,9 +74,14 @@ class Lake:
         self._options = self.store.options
 
     @property
+    def is_directory(self) -> bool:
+        """Whether the lake is in a directory, and not in an object store."""
+        return "://" not in self.store.address
+
+    @property
     def path(self) -> Path:
         """The directory of the lake; UsageError where it is in none."""
-        if "://" in self.store.address:
+        if not self.is_directory:
             raise UsageError(f"the lake {self} is in no directory: ask it by SQL, or read its Delta tables")
         return Path(self.store.address)
 
@@ -161,14 +166,14 @@ class Lake:
         """The files of a version of the table, the present one unless given, of the days from `since` on."""
         first = since.isoformat() if since else ""
         delta = self.delta(name) if version is None else self._delta_at(name, version)
-        return sorted(unquote(uri) for uri in delta.file_uris() if _partition(uri) >= first)
+        return sorted(unquote(uri) for uri in delta.file_uris() if day_of(uri) >= first)
 
     def days(self, name: str, version: int | None = None) -> dict[date, list[str]]:
         """The files of each day of a version of a table that is kept by day, the present one unless given."""
         found: dict[date, list[str]] = {}
         delta = self.delta(name) if version is None else self._delta_at(name, version)
         for uri in sorted(delta.file_uris()):
-            found.setdefault(date.fromisoformat(_partition(uri)), []).append(unquote(uri))
+            found.setdefault(date.fromisoformat(day_of(uri)), []).append(unquote(uri))
         return found
 
     def relation(self, name: str, since: date | None = None, version: int | None = None) -> str:
@@ -354,7 +359,7 @@ def crowded(delta: deltalake.DeltaTable) -> dict[str, list[str]]:
     """The days whose files should become one, with them: past days soon, the present one at times."""
     days: dict[str, list[str]] = {}
     for uri in delta.file_uris():
-        days.setdefault(_partition(uri), []).append(unquote(uri))
+        days.setdefault(day_of(uri), []).append(unquote(uri))
     newest = max(days, default="")
     return {
         day: files for day, files in days.items() if len(files) >= (FILES_OF_TODAY if day == newest else 2)
@@ -378,6 +383,6 @@ def is_long(delta: deltalake.DeltaTable, location: Place) -> bool:
     return delta.version() - last >= COMMITS_BEFORE_CHECKPOINT
 
 
-def _partition(uri: str) -> str:
-    """The day that a file belongs to; empty in a table without partitions."""
+def day_of(uri: str) -> str:
+    """The day that a file belongs to; empty in a table without days."""
     return uri.rpartition("_date=")[2].partition("/")[0] if "_date=" in uri else ""

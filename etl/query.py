@@ -99,7 +99,7 @@ def reading(lake: Lake, wanted: str | None = None) -> Iterator[Callable[..., pa.
                 raise _explained(error) from None
             except (duckdb.Error, pa.ArrowException) as error:
                 # A file that leads out of the lake is told as one that may not be read.
-                is_inside = lake.store.tears and str(lake) in str(error)
+                is_inside = lake.is_directory and str(lake) in str(error)
                 leads_out = is_inside and isinstance(error, duckdb.PermissionException)
                 may_be = leads_out or type(error) in MAY_BE_DAMAGE
                 if may_be and (damaged := damage.find(lake.root)):

@@ -6,7 +6,6 @@ The next build by DuckDB works all days out anew, for it has nothing to remember
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from etl import checks, days, marts, memory, spark, sparkmarts, sqlfiles, views
-from etl.build import Built, Progress, fingerprint_of, given, take_prices
+from etl.build import Built, Progress, counted, fingerprint_of, given, take_prices
 from etl.checks import Finding
 from etl.lake import Lake
 from etl.marts import (
@@ -107,7 +106,7 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
     if published and published.fingerprint == fingerprint and not full:
         return Built({}, work.checked(), (), len(calendar))
     _clear(lake)
-    step = _counted(progress, len(STEPS) + len(STORED) + 1)
+    step = counted(progress, len(STEPS) + len(STORED) + 1)
     try:
         with stage("work_out"):
             _work_out(settings, lake, work, calendar, step)
@@ -169,12 +168,6 @@ def _fingerprint(settings: Settings, lake: Lake, known: Views) -> str:
     prices = {name: rows.to_pylist() for name, rows in given(settings, lake).items()}
     parts = [fingerprint_of(settings), known.versions, prices]
     return "spark-" + hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
-
-
-def _counted(progress: Progress, total: int) -> Callable[[], None]:
-    """What is called after each of so many steps, to tell of the progress."""
-    numbers = itertools.count(1)
-    return lambda: progress(next(numbers), total)
 
 
 def _clear(lake: Lake) -> None:

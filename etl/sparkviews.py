@@ -20,7 +20,7 @@ import duckdb
 from etl import damage, marts, rewrite, spark, sqlfiles, views
 from etl.dictionary import TABLES, Table, all_columns, kept, table
 from etl.errors import UsageError
-from etl.lake import Lake
+from etl.lake import Lake, day_of
 from etl.places import Place
 
 if TYPE_CHECKING:
@@ -111,15 +111,10 @@ def address(path: str | Path) -> str:
 
 def check_shared(lake: Lake) -> None:
     """Raise UsageError unless the lake is in a directory, which workers can write into."""
-    if "://" in str(lake):
+    if not lake.is_directory:
         raise UsageError(
             f"the engine spark writes into directories, and {lake} is none: leave --engine spark out"
         )
-
-
-def day_of(file: str) -> str:
-    """The day that a file belongs to; empty in a table without days."""
-    return file.rpartition("_date=")[2].partition("/")[0] if "_date=" in file else ""
 
 
 def _at_one_moment(lake: Lake, read: Read) -> tuple[dict[str, int], dict[str, Make]]:

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -334,8 +333,8 @@ def _slice_rows(reader: Reader) -> list[dict[str, Any]]:
 
 def _rows(name: str, rows: list[dict[str, Any]], common: dict[str, Any]) -> Rows:
     """Rows of a log table."""
-    listed = pa.Table.from_pylist([row | common for row in rows], schema=schema(table(name)))
-    return partial(listed.to_reader)
+    read: Rows = pa.Table.from_pylist([row | common for row in rows], schema=schema(table(name))).to_reader
+    return read
 
 
 def _traffic(client: Client) -> tuple[int, int, int]:

@@ -111,7 +111,7 @@ def refresh(lake: Lake) -> None:
 
     There is none in an object store, where few clients could read what it names.
     """
-    if not lake.store.tears:
+    if not lake.is_directory:
         return
     temporary = lake.path / f".{FILE}"
     with lake.lock("views", wait=True), duckdb.connect(":memory:") as connection:

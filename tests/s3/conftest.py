@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,16 @@ class ObjectStore:
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """The store, which is the one that the environment names."""
+    with named(tmp_path_factory.mktemp("cache")) as store:
+        yield store
+
+
+@contextmanager
+def named(cache: Path) -> Iterator[ObjectStore]:
+    """A store with a bucket, which the environment names meanwhile."""
     store = ObjectStore()
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(store, tmp_path_factory.mktemp("cache")).items():
+        for name, value in environment(store, cache).items():
             patch.setenv(name, value)
         client().create_bucket(Bucket=BUCKET)
         yield store

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import BUCKET, ObjectStore, client, environment, keys
+from conftest import BUCKET, ObjectStore, keys, named
 from support import environment_for, one_line, rows_of, swept
 
 from etl import leases
@@ -34,13 +34,8 @@ def service() -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """A store that is nobody else's, so that it may misbehave."""
-    store = ObjectStore()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(store, tmp_path_factory.mktemp("cache")).items():
-            patch.setenv(name, value)
-        client().create_bucket(Bucket=BUCKET)
+    with named(tmp_path_factory.mktemp("cache")) as store:
         yield store
-    store.end()
 
 
 def demeter(service: Emulator, url: str, *words: str, **others: str | None) -> Result:
