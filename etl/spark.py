@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
+from etl import sqlfiles
 from etl.errors import DemeterError, ServiceUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ def session(master: str) -> SparkSession:
         own.conf.set(name, value)
     if master.startswith("local") and own.conf.get("spark.sql.shuffle.partitions") == "200":
         own.conf.set("spark.sql.shuffle.partitions", LOCAL_PARTITIONS)
+    for name, body in sqlfiles.FUNCTIONS.items():
+        own.sql(
+            f"create or replace temporary function {name}(number double) returns decimal(18, 6) return {body}"
+        )
     return own
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,9 +62,9 @@ class Work:
             rows.write.parquet(place)
             self.known.name(name, self.session.read.schema(rows.schema).parquet(place))
 
-    def checked(self) -> list[Finding]:
-        """What the checks of the marts find."""
-        return [self._judged(name) for name in checks.those_of((*STORED, *DERIVED))]
+    def checked(self, relations: Iterable[str] = (*STORED, *DERIVED)) -> list[Finding]:
+        """What the checks of these marts find."""
+        return [self._judged(name) for name in checks.those_of(relations)]
 
     def _judged(self, name: str) -> Finding:
         text = sqlfiles.text(checks.KIND, name)

@@ -6,6 +6,12 @@ import re
 from functools import cache
 from pathlib import Path
 
+# Functions that the reports call and no engine has, each of one `number`: the casts of two engines do not
+# round all doubles alike.
+FUNCTIONS = {
+    "six_decimals": "cast(cast(round(1000000 * number) as bigint) * 0.000001 as decimal(18, 6))",
+}
+
 
 @cache
 def directory() -> Path:

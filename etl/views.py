@@ -38,8 +38,15 @@ def create(lake: Lake, connection: duckdb.DuckDBPyConnection, wanted: str | None
     # none, and DuckDB refuses to hear of it.
     with suppress(duckdb.InvalidInputException):
         connection.execute("set enable_progress_bar = false")
+    make_functions(connection)
     for name, query in _at_one_moment(lake, connection, wanted):
         connection.execute(f"create view {name} as {query}")
+
+
+def make_functions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the functions that the reports call, in the connection's present database."""
+    for name, body in sqlfiles.FUNCTIONS.items():
+        connection.execute(f"create or replace macro {name}(number) as {body}")
 
 
 def _at_one_moment(

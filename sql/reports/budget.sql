@@ -101,37 +101,23 @@ select
     cost_min,
     cost,
     cost_max,
-    cast(cast(round(1000000 * cost_per_day) as bigint) * 0.000001 as decimal(18, 6))
+    six_decimals(cost_per_day)
         as cost_per_day,
-    cast(
-        cast(round(1000000 * month_end_cost_min) as bigint) * 0.000001 as decimal(18, 6)
-    ) as month_end_cost_min,
-    cast(cast(round(1000000 * month_end_cost) as bigint) * 0.000001 as decimal(18, 6))
+    six_decimals(month_end_cost_min) as month_end_cost_min,
+    six_decimals(month_end_cost)
         as month_end_cost,
-    cast(
-        cast(round(1000000 * month_end_cost_max) as bigint) * 0.000001 as decimal(18, 6)
-    ) as month_end_cost_max,
+    six_decimals(month_end_cost_max) as month_end_cost_max,
     budget,
     budget - cost as budget_left,
-    cast(
-        cast(
-            round(
-                1000000 * (100 * cast(cost as double) / nullif(cast(budget as double), 0))
-            ) as bigint
-        )
-        * 0.000001 as decimal(18, 6)
-    )
+    six_decimals(100 * cast(cost as double) / nullif(cast(budget as double), 0))
         as budget_used_percent,
-    cast(
-        cast(round(1000000 * (month_end_cost - cast(budget as double))) as bigint)
-        * 0.000001 as decimal(18, 6)
-    )
+    six_decimals(month_end_cost - cast(budget as double))
         as month_end_over_budget,
     unpriced_hours,
     project_count,
-    cast(cast(round(1000000 * metered_days) as bigint) * 0.000001 as decimal(18, 6))
+    six_decimals(metered_days)
         as metered_days,
-    cast(cast(round(1000000 * open_days) as bigint) * 0.000001 as decimal(18, 6))
+    six_decimals(open_days)
         as open_days,
     $month_from as month_from
 from totals

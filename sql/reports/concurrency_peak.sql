@@ -190,14 +190,14 @@ select
     used.instance_count,
     peaks.peak_instance_count,
     peaks.peak_accelerator_count,
-    cast(cast(round(1000000 * (
+    six_decimals(
         cast(used.running_us as double)
         / nullif(cast(coverage.metered_seconds as double) * 1000000, 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as mean_running_instances,
-    cast(cast(round(1000000 * (
+    ) as mean_running_instances,
+    six_decimals(
         cast(coalesce(used.accelerator_us, 0) as double)
         / nullif(cast(coverage.metered_seconds as double) * 1000000, 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as mean_running_accelerators,
+    ) as mean_running_accelerators,
     to_timestamp(cast(floor(peaks.peak_us / 1000000) as bigint)) as peak_at
 from peaks
 left join used

@@ -35,58 +35,37 @@ select
     coverage.usage_date,
     coverage.complete_sweep_count,
     coverage.expected_sweep_count,
-    cast(cast(round(1000000 * (
-        100 * cast(coverage.complete_sweep_count as double)
+    six_decimals(
+        100
+        * cast(coverage.complete_sweep_count as double)
         / nullif(coverage.expected_sweep_count, 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as complete_percent,
+    ) as complete_percent,
     coverage.incomplete_sweep_count,
     coverage.failed_sweep_count,
-    cast(
-        cast(round(1000000 * (cast(coverage.metered_seconds as double) / 3600)) as bigint)
-        * 0.000001 as decimal(18, 6)
-    )
+    six_decimals(cast(coverage.metered_seconds as double) / 3600)
         as metered_hours,
-    cast(
-        cast(
-            round(1000000 * (cast(coverage.largest_gap_seconds as double) / 60)) as bigint
-        )
-        * 0.000001 as decimal(18, 6)
-    )
+    six_decimals(cast(coverage.largest_gap_seconds as double) / 60)
         as largest_gap_minutes,
-    cast(
-        cast(
-            round(1000000 * (cast(coverage.running_us as double) / 3600000000)) as bigint
-        )
-        * 0.000001 as decimal(18, 6)
-    )
+    six_decimals(cast(coverage.running_us as double) / 3600000000)
         as running_hours,
-    cast(cast(round(1000000 * (
-        100 * cast(coverage.running_us_max - coverage.running_us_min as double)
+    six_decimals(
+        100
+        * cast(coverage.running_us_max - coverage.running_us_min as double)
         / nullif(coverage.running_us, 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as bounds_percent,
-    cast(
-        cast(
-            round(
-                1000000
-                * (
-                    100
-                    * cast(coverage.midpoint_us as double)
-                    / nullif(coverage.running_us, 0)
-                )
-            ) as bigint
-        )
-        * 0.000001 as decimal(18, 6)
+    ) as bounds_percent,
+    six_decimals(
+        100 * cast(coverage.midpoint_us as double) / nullif(coverage.running_us, 0)
     ) as midpoint_percent,
     coverage.stop_count,
-    cast(cast(round(1000000 * (
-        100 * cast(coverage.updated_stop_count as double)
-        / nullif(coverage.stop_count, 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as updated_stop_percent,
+    six_decimals(
+        100 * cast(coverage.updated_stop_count as double) / nullif(coverage.stop_count, 0)
+    ) as updated_stop_percent,
     coverage.start_count,
-    cast(cast(round(1000000 * (
-        100 * cast(coverage.updated_start_count as double)
+    six_decimals(
+        100
+        * cast(coverage.updated_start_count as double)
         / nullif(coverage.start_count, 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as updated_start_percent,
+    ) as updated_start_percent,
     coalesce(quarantined.quarantined_count, 0) as quarantined_count,
     coalesce(unknown.unknown_field_count, 0) as unknown_field_count
 from coverage

@@ -71,23 +71,9 @@ known as (
             when periods.metered_seconds_before > 0
                 then coalesce(compared.unpriced_hours_before, 0)
         end as unpriced_hours_before,
-        cast(
-            cast(
-                round(
-                    1000000 * (cast(periods.metered_seconds as double) / 86400)
-                ) as bigint
-            )
-            * 0.000001 as decimal(18, 6)
-        )
+        six_decimals(cast(periods.metered_seconds as double) / 86400)
             as metered_days,
-        cast(
-            cast(
-                round(
-                    1000000 * (cast(periods.metered_seconds_before as double) / 86400)
-                ) as bigint
-            )
-            * 0.000001 as decimal(18, 6)
-        )
+        six_decimals(cast(periods.metered_seconds_before as double) / 86400)
             as metered_days_before
     from periods
     left join compared on periods.project_id = compared.project_id
@@ -105,19 +91,21 @@ select
     running_hours,
     running_hours_before,
     running_hours - running_hours_before as running_hours_change,
-    cast(cast(round(1000000 * (
-        100 * cast(running_hours - running_hours_before as double)
+    six_decimals(
+        100
+        * cast(running_hours - running_hours_before as double)
         / nullif(cast(running_hours_before as double), 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as running_hours_change_percent,
+    ) as running_hours_change_percent,
     list_cost,
     list_cost_before,
     billed_cost,
     billed_cost_before,
     billed_cost - billed_cost_before as billed_cost_change,
-    cast(cast(round(1000000 * (
-        100 * cast(billed_cost - billed_cost_before as double)
+    six_decimals(
+        100
+        * cast(billed_cost - billed_cost_before as double)
         / nullif(cast(billed_cost_before as double), 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as billed_cost_change_percent,
+    ) as billed_cost_change_percent,
     unpriced_hours,
     unpriced_hours_before
 from known

@@ -62,51 +62,16 @@ select
     averaged.pool_id,
     named.pool_name,
     named.pool_type,
-    cast(
-        cast(round(1000000 * (averaged.running_us / 3600000000)) as bigint)
-        * 0.000001 as decimal(18, 6)
-    ) as running_hours,
-    cast(
-        cast(round(1000000 * (averaged.accelerator_us / 3600000000)) as bigint)
-        * 0.000001 as decimal(18, 6)
-    ) as accelerator_hours,
-    cast(
-        cast(round(1000000 * averaged.mean_instances) as bigint)
-        * 0.000001 as decimal(18, 6)
-    ) as mean_running_instances,
-    cast(
-        cast(round(1000000 * averaged.peak_instances) as bigint)
-        * 0.000001 as decimal(18, 6)
-    ) as peak_running_instances,
-    cast(
-        cast(round(1000000 * averaged.mean_accelerators) as bigint)
-        * 0.000001 as decimal(18, 6)
-    ) as mean_running_accelerators,
-    cast(
-        cast(round(1000000 * averaged.peak_accelerators) as bigint)
-        * 0.000001 as decimal(18, 6)
-    ) as peak_running_accelerators,
-    cast(
-        cast(
-            round(
-                1000000
-                * (100 * averaged.mean_instances / nullif(averaged.peak_instances, 0))
-            ) as bigint
-        )
-        * 0.000001 as decimal(18, 6)
-    ) as instance_use_percent,
-    cast(
-        cast(
-            round(
-                1000000
-                * (
-                    100
-                    * averaged.mean_accelerators
-                    / nullif(averaged.peak_accelerators, 0)
-                )
-            ) as bigint
-        )
-        * 0.000001 as decimal(18, 6)
+    six_decimals(averaged.running_us / 3600000000) as running_hours,
+    six_decimals(averaged.accelerator_us / 3600000000) as accelerator_hours,
+    six_decimals(averaged.mean_instances) as mean_running_instances,
+    six_decimals(averaged.peak_instances) as peak_running_instances,
+    six_decimals(averaged.mean_accelerators) as mean_running_accelerators,
+    six_decimals(averaged.peak_accelerators) as peak_running_accelerators,
+    six_decimals(100 * averaged.mean_instances / nullif(averaged.peak_instances, 0))
+        as instance_use_percent,
+    six_decimals(
+        100 * averaged.mean_accelerators / nullif(averaged.peak_accelerators, 0)
     ) as accelerator_use_percent
 from averaged
 left join named

@@ -33,23 +33,11 @@ select
     project_id,
     flavor,
     wait_count,
-    cast(
-        cast(round(1000000 * (p50_us / 60000000)) as bigint) * 0.000001 as decimal(18, 6)
-    ) as waited_minutes_p50,
-    cast(
-        cast(round(1000000 * (p90_us / 60000000)) as bigint) * 0.000001 as decimal(18, 6)
-    ) as waited_minutes_p90,
-    cast(
-        cast(round(1000000 * (p99_us / 60000000)) as bigint) * 0.000001 as decimal(18, 6)
-    ) as waited_minutes_p99,
-    cast(
-        cast(round(1000000 * (longest_us / 60000000)) as bigint)
-        * 0.000001 as decimal(18, 6)
-    ) as waited_minutes_max,
+    six_decimals(p50_us / 60000000) as waited_minutes_p50,
+    six_decimals(p90_us / 60000000) as waited_minutes_p90,
+    six_decimals(p99_us / 60000000) as waited_minutes_p99,
+    six_decimals(longest_us / 60000000) as waited_minutes_max,
     waiting_count,
-    cast(
-        cast(round(1000000 * (waiting_us / 60000000)) as bigint)
-        * 0.000001 as decimal(18, 6)
-    ) as waiting_minutes_max
+    six_decimals(waiting_us / 60000000) as waiting_minutes_max
 from measured
 order by wait_count desc, waiting_count desc, project_id, flavor nulls last

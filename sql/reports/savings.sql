@@ -25,10 +25,11 @@ select
     sum(list_cost) as list_cost,
     sum(billed_cost) as billed_cost,
     sum(list_cost - billed_cost) as saved_cost,
-    cast(cast(round(1000000 * (
-        100 * cast(sum(list_cost - billed_cost) as double)
+    six_decimals(
+        100
+        * cast(sum(list_cost - billed_cost) as double)
         / nullif(cast(sum(list_cost) as double), 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as saved_percent,
+    ) as saved_percent,
     sum(unpriced_hours) as unpriced_hours,
     sum(unpriced_gb_hours) as unpriced_gb_hours
 from reasons

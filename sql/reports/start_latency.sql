@@ -55,18 +55,8 @@ select
     flavor,
     start_count,
     failure_count,
-    cast(
-        cast(
-            round(
-                1000000
-                * (
-                    100
-                    * cast(failure_count as double)
-                    / nullif(start_count + failure_count, 0)
-                )
-            ) as bigint
-        )
-        * 0.000001 as decimal(18, 6)
+    six_decimals(
+        100 * cast(failure_count as double) / nullif(start_count + failure_count, 0)
     ) as failure_percent,
     under_way_count,
     seen_starting_count,

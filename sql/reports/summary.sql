@@ -82,52 +82,35 @@ select
     totals.dedicated_value,
     pools_billed.pool_cost,
     totals.unpriced_hours,
-    cast(cast(round(1000000 * (
-        100 * cast(totals.unpriced_hours as double)
+    six_decimals(
+        100
+        * cast(totals.unpriced_hours as double)
         / nullif(cast(totals.running_hours as double), 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as unpriced_percent,
+    ) as unpriced_percent,
     totals.unpriced_gb_hours,
     instances_counted.instance_count,
     totals.user_count,
     totals.project_count,
-    cast(
-        cast(round(1000000 * (cast(covered.metered_seconds as double) / 86400)) as bigint)
-        * 0.000001 as decimal(18, 6)
-    )
+    six_decimals(cast(covered.metered_seconds as double) / 86400)
         as metered_days,
     covered.complete_sweep_count,
     covered.incomplete_sweep_count,
     covered.failed_sweep_count,
     covered.expected_sweep_count,
-    cast(cast(round(1000000 * (
-        100 * cast(covered.complete_sweep_count as double)
+    six_decimals(
+        100
+        * cast(covered.complete_sweep_count as double)
         / nullif(covered.expected_sweep_count, 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as complete_percent,
-    cast(
-        cast(
-            round(
-                1000000 * (cast(covered.largest_gap_seconds as double) / 3600)
-            ) as bigint
-        )
-        * 0.000001 as decimal(18, 6)
-    )
+    ) as complete_percent,
+    six_decimals(cast(covered.largest_gap_seconds as double) / 3600)
         as largest_gap_hours,
-    cast(cast(round(1000000 * (
-        100 * cast(covered.running_us_max - covered.running_us_min as double)
+    six_decimals(
+        100
+        * cast(covered.running_us_max - covered.running_us_min as double)
         / nullif(covered.running_us, 0)
-    )) as bigint) * 0.000001 as decimal(18, 6)) as bounds_percent,
-    cast(
-        cast(
-            round(
-                1000000
-                * (
-                    100
-                    * cast(covered.midpoint_us as double)
-                    / nullif(covered.running_us, 0)
-                )
-            ) as bigint
-        )
-        * 0.000001 as decimal(18, 6)
+    ) as bounds_percent,
+    six_decimals(
+        100 * cast(covered.midpoint_us as double) / nullif(covered.running_us, 0)
     ) as midpoint_percent,
     covered.first_date,
     covered.last_date

@@ -59,20 +59,12 @@ select
     shared.billed_cost_min,
     shared.billed_cost,
     shared.billed_cost_max,
-    cast(cast(round(1000000 * (
-        100
-        * cast(shared.billed_cost as double)
-        / nullif(shared.all_cost, 0)
-    )) as bigint) * 0.000001 as decimal(18, 6))
+    six_decimals(100 * cast(shared.billed_cost as double) / nullif(shared.all_cost, 0))
         as billed_percent,
     case
         when shared.billed_cost is not null
             then
-                cast(cast(round(1000000 * (
-                    100
-                    * shared.cost_so_far
-                    / nullif(shared.all_cost, 0)
-                )) as bigint) * 0.000001 as decimal(18, 6))
+                six_decimals(100 * shared.cost_so_far / nullif(shared.all_cost, 0))
     end as billed_percent_so_far,
     shared.unpriced_hours,
     shared.unpriced_gb_hours

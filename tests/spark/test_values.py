@@ -11,7 +11,7 @@ import pytest
 from test_equality import exact
 
 from bench.clusters import Cluster
-from etl import spark
+from etl import spark, views
 
 ROWS = 20_000
 # Expressions of the SQL files, over a and b: whole numbers; x and y: costs with all decimals; d: doubles.
@@ -22,12 +22,9 @@ EXPRESSIONS = {
     "half": "a + cast(round((b - a) / 2) as bigint)",
     "day": "cast(floor(a / 86400000000) as bigint)",
     "share": "cast(floor(a * (cast(b as double) / cast(b + a as double))) as bigint)",
-    "percent": "cast(cast(round(1000000 * (100 * cast(b as double) / (a + b))) as bigint) * 0.000001 "
-    "as decimal(18, 6))",
-    "percent_of_cost": "cast(cast(round(1000000 * (100 * cast(x as double) / nullif(cast(x + y as double), "
-    "0))) as bigint) * 0.000001 as decimal(18, 6))",
-    "minutes": "cast(cast(round(1000000 * (cast(cast(a as decimal(20, 0)) * 0.000001 as double) / 60)) "
-    "as bigint) * 0.000001 as decimal(18, 6))",
+    "percent": "six_decimals(100 * cast(b as double) / (a + b))",
+    "percent_of_cost": "six_decimals(100 * cast(x as double) / nullif(cast(x + y as double), 0))",
+    "minutes": "six_decimals(cast(cast(a as decimal(20, 0)) * 0.000001 as double) / 60)",
     "difference": "x - y",
     "cost": "cast(cast(y as decimal(17, 10)) * cast(x as decimal(20, 12)) as decimal(37, 22))",
     "rounded": "cast(x as decimal(20, 10))",
@@ -71,6 +68,7 @@ def _cost(some: random.Random) -> Decimal:
 def results(numbers: pa.Table, cluster: Cluster, query: str) -> tuple[pa.Table, pa.Table]:
     """What DuckDB and what Spark answer."""
     with duckdb.connect() as connection:
+        views.make_functions(connection)
         connection.register("numbers", numbers)
         ours = connection.sql(query).to_arrow_table()
     session = spark.session(cluster.master)
@@ -94,8 +92,7 @@ def test_an_expression_gives_the_same_digits(name: str, numbers: pa.Table, clust
 def test_a_group_gives_the_same_digits(name: str, numbers: pa.Table, cluster: Cluster) -> None:
     query = f"select g, {GROUPED[name]} as found from numbers group by g"
     if name.startswith("p") and name[1:].isdigit():
-        rounded = "cast(cast(round(1000000 * (found / 60000000)) as bigint) * 0.000001 as decimal(18, 6))"
-        query = f"select g, {rounded} as found from ({query}) as grouped"
+        query = f"select g, six_decimals(found / 60000000) as found from ({query}) as grouped"
     ours, theirs = results(numbers, cluster, f"{query} order by g")
     unlike = [pair for pair in zip(exact(ours), exact(theirs), strict=True) if pair[0] != pair[1]]
     assert unlike[:3] == []
