@@ -18,6 +18,7 @@ from etl.completing import completion, table_names
 from etl.errors import DemeterError, UsageError
 from etl.explore import explore
 from etl.keeping import check, forget, lake_of, maintain, replay
+from etl.lean import leave_out
 from etl.notifying import notify
 from etl.output import AS_FORMAT, TO_FILE, format_of, show_rows
 from etl.pricing import prices
@@ -33,20 +34,6 @@ LOG = logging.getLogger("demeter")
 # The commands that write nothing but a lake, which is for its owner alone; others see to it themselves.
 LAKE_WRITERS = ("demo", "replay", "forget", "maintain")
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class _WithoutPandas:
-    """Finds no pandas: Arrow imports it, if it is there, for its first array, and takes half a second."""
-
-    def __enter__(self) -> None:
-        sys.meta_path.insert(0, self)
-
-    def __exit__(self, *_: object) -> None:
-        sys.meta_path.remove(self)
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("no command needs pandas", name=name)
 
 
 class Commands(click.Group):
@@ -119,7 +106,6 @@ def main(
     """
     ctx.obj = {"file": settings_file, "lake": lake}
     show_progress(not quiet)
-    ctx.with_resource(_WithoutPandas())
     log_to_stderr(verbose, log_format)
     command = str(ctx.invoked_subcommand)
     ctx.with_resource(stage(f"demeter {command}", command=command))
@@ -318,5 +304,11 @@ def _query(query: str | None, file: TextIO | None) -> str | None:
         raise UsageError(f"{source.name} is not UTF-8 text: save it as UTF-8") from None
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Run the command that a shell was given, in a process that is its own."""
+    leave_out()
     main()
+
+
+if __name__ == "__main__":
+    command()

@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
+from etl.lean import leave_out
+
 Job = TypeVar("Job")
 Done = TypeVar("Done")
 
@@ -62,9 +64,7 @@ class Crew(Generic[Job, Done]):
         while len(self._busy) < self._size and (job := next_job()) is not None:
             worker = self._idle.pop() if self._idle else _Worker(self._make)
             self._busy[worker.connection] = (worker, job)
-            # One that was killed while it was idle is told of when it is waited for.
-            with suppress(OSError):
-                worker.connection.send(job)
+            worker.send(job)
 
     def _taken(self, connection: Connection) -> tuple[Job, Done | Killed]:
         worker, job = self._busy.pop(connection)
@@ -91,9 +91,15 @@ class _Worker:
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(other, make), daemon=True)
+        self.process: BaseProcess = context.Process(target=_serve, args=(other,), daemon=True)
         self.process.start()
         other.close()
+        self.send(make)
+
+    def send(self, given: Any) -> None:
+        """Give it something; that it was killed is told when it is waited for."""
+        with suppress(OSError):
+            self.connection.send(given)
 
     def ended(self) -> str:
         """How the process ended."""
@@ -102,11 +108,24 @@ class _Worker:
         return signal.Signals(-code).name if code < 0 else f"status {code}"
 
 
-def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
+def _serve(connection: Connection) -> None:
     """Work on what comes until nothing comes any more."""
+    leave_out()
     os.setpgrp()
+    coming = _coming(connection)
+    # It comes this way, for an argument would be loaded with all that it imports before this is called.
+    make = next(coming, None)
+    if make is None:
+        return
     work = make()
-    # Whoever gave out the jobs may have ended.
+    for job in coming:
+        done = work(job)
+        with suppress(OSError):
+            connection.send(done)
+
+
+def _coming(connection: Connection) -> Iterator[Any]:
+    """What comes, until whoever gives it out has ended or has no more."""
     with suppress(EOFError, OSError):
         while True:
-            connection.send(work(connection.recv()))
+            yield connection.recv()

@@ -33,8 +33,9 @@ def loaded(*arguments: str) -> set[str]:
     program = (
         "import atexit, sys\n"
         "atexit.register(lambda: print(*{n.partition('.')[0] for n in sys.modules}, file=sys.stderr))\n"
-        "from etl.cli import main\n"
-        f"main({list(arguments)!r})"
+        "from etl.cli import command\n"
+        f"sys.argv = ['demeter', *{list(arguments)!r}]\n"
+        "command()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
     return set(done.stderr.split())
@@ -48,6 +49,11 @@ def test_what_needs_no_data_loads_no_library_for_it(arguments: tuple[str, ...]) 
     found = loaded(*arguments)
     assert "click" in found
     assert found & HEAVY == set()
+
+
+def test_what_reads_a_lake_loads_what_that_takes_and_no_more(built_lake: Lake) -> None:
+    found = loaded("--lake", str(built_lake.path), "report", "usage_by_user")
+    assert found & HEAVY == {"deltalake", "duckdb", "pyarrow"}
 
 
 def test_the_version_is_the_packages() -> None:

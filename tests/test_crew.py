@@ -48,5 +48,20 @@ def test_a_worker_that_is_killed_costs_its_job_alone() -> None:
     assert [done[number][0] for number in (1, 2, 3)] == [10, 20, 30]  # type: ignore[index]
 
 
+def reader() -> Callable[[int], list[str]]:
+    """Arrow as a sweep uses it, and what of all packages a worker knows then."""
+    import pyarrow as pa
+
+    return lambda number: [
+        name for name in ("numpy", "pandas", "pyarrow") if pa.array([number]) and name in sys.modules
+    ]
+
+
+def test_a_worker_loads_nothing_for_arrow_that_is_not_needed() -> None:
+    waiting = [1]
+    crew: Crew[int, list[str]] = Crew(1, reader)
+    assert dict(crew.run(lambda: waiting.pop() if waiting else None)) == {1: ["pyarrow"]}
+
+
 def test_where_there_is_nothing_to_do_nobody_is_asked_to() -> None:
     assert worked(3, []) == {}
