@@ -173,8 +173,8 @@ class Objects:
 
     def upload(self, file: Path, name: str) -> None:
         """Put a file, in parts if it is large."""
-        with self._told(name):
-            self._client.upload_file(str(file), self.bucket, self._key(name), Config=_PARTS)
+        with self._told(name), file.open("rb") as content:
+            self._client.upload_fileobj(content, self.bucket, self._key(name), Config=_PARTS)
 
     def delete(self, name: str) -> None:
         """Delete an object, if it is there."""

@@ -2,7 +2,8 @@
 
 It tells its port on standard output, and takes a word a line on standard input: `asked` tells how often
 each kind of request came since it was last asked; `ignore` and `honour` say what it makes of the conditions
-of a write, `refuse` and `serve` whether it lets anybody in, `down` and `up` whether it listens at all.
+of a write, `refuse` and `serve` whether it lets anybody in, `break` and `mend` whether it fails at all parts
+of an upload but the first, `down` and `up` whether it listens at all.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 REFUSED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+BROKEN = b"<Error><Code>InternalError</Code><Message>We encountered an internal error</Message></Error>"
 Environment = dict[str, Any]
 
 
@@ -29,18 +31,27 @@ class Store:
     def __init__(self) -> None:
         self.answer = DomainDispatcherApplication(create_backend_app)
         self.asked: Counter[str] = Counter()
-        self.ignores = self.refuses = False
+        self.ignores = self.refuses = self.breaks = False
 
     def __call__(self, environ: Environment, start: Callable[..., Any]) -> Iterable[bytes]:
         self.asked[kind(environ)] += 1
         if self.refuses:
             start("403 Forbidden", [("Content-Type", "application/xml")])
             return [REFUSED]
+        if self.breaks and "partNumber=" in query(environ) and "partNumber=1&" not in query(environ):
+            environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            start("500 Internal Server Error", [("Content-Type", "application/xml")])
+            return [BROKEN]
         if self.ignores and environ["REQUEST_METHOD"] == "PUT":
             for name in CONDITIONS:
                 environ.pop(name, None)
         found: Iterable[bytes] = self.answer(environ, start)
         return found
+
+
+def query(environ: Environment) -> str:
+    """The query of a request, each part of which ends with an ampersand."""
+    return f"{environ['QUERY_STRING']}&"
 
 
 def kind(environ: Environment) -> str:
@@ -73,6 +84,8 @@ def main() -> None:
             store.ignores = word == "ignore"
         elif word in ("refuse", "serve"):
             store.refuses = word == "refuse"
+        elif word in ("break", "mend"):
+            store.breaks = word == "break"
         elif word == "down":
             server.shutdown()
             server.server_close()
