@@ -10,6 +10,8 @@ import re
 import shutil
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,8 +24,11 @@ from etl.errors import DemeterError, ServiceUnavailable, UsageError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+log = logging.getLogger("demeter")
+
 INSTALL = "pip install 'demeter-etl[spark]'"
 PATIENCE_SECONDS = 10.0  # for a master to take a connection
+IDLE_SECONDS = 20.0  # of a cluster that has work and does none of it, before that is said
 # What makes its SQL that of DuckDB: instants in UTC, an error where a value does not fit.
 RULES = {
     "spark.sql.session.timeZone": "UTC",
@@ -179,7 +184,29 @@ def _started(master: str) -> SparkSession:
                 "another --master"
             ) from error
     atexit.register(_stop, found)
+    if not master.startswith("local"):
+        threading.Thread(target=_watch, args=(found, master), daemon=True).start()
     return found
+
+
+def _watch(session: SparkSession, master: str) -> None:
+    """Say so, each time that it begins, where a cluster has work and no processor for it."""
+    tracker, idle_since, is_said = session.sparkContext.statusTracker(), None, False
+    with suppress(Exception):  # The session has ended.
+        while True:
+            stages = [tracker.getStageInfo(each) for each in tracker.getActiveStageIds()]
+            if not stages or any(each and each.numActiveTasks for each in stages):
+                idle_since, is_said = None, False
+            idle_since = idle_since or time.monotonic()
+            if stages and not is_said and time.monotonic() - idle_since > IDLE_SECONDS:
+                is_said = True
+                log.warning(
+                    "Spark at %s has had no free processor for this for %d seconds, or too little memory on "
+                    "each worker: it goes on as soon as there is one",
+                    master,
+                    IDLE_SECONDS,
+                )
+            time.sleep(1)
 
 
 def _stop(session: SparkSession) -> None:

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from test_equality import exact
 
 from bench.clusters import Cluster
-from etl import marts, sparkbuild, upkeep
+from etl import marts, query, spark, sparkbuild, upkeep
 from etl.lake import Lake
 from etl.settings import Settings
 
@@ -69,6 +69,36 @@ def test_a_build_that_is_killed_leaves_the_old_marts_and_what_maintain_removes(
     assert orphans == set()
     assert not [path for path in lake.path.glob("tmp/queries/**/*") if path.is_file()]
     assert values(lake) == values(pair.by_duckdb)
+
+
+def test_that_a_cluster_has_no_free_processor_is_said_and_the_run_goes_on_when_it_has(
+    pair: Pair, cluster: Cluster
+) -> None:
+    holder = spark.session(cluster.master)
+    assert holder.range(8).count() == 8  # It has all processors of the workers now.
+    command = [sys.executable, "-m", "etl.cli", "sql", "--format", "csv", "--engine", "spark"]
+    process = subprocess.Popen(  # noqa: S603
+        [*command, "--master", cluster.master, "select count(*) as n from instances"],
+        env=os.environ | {"DEMETER_LAKE": str(pair.by_spark.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr
+        said = process.stderr.readline()
+        running = SparkSession.getActiveSession()
+        assert running
+        running.stop()
+        answer, more = process.communicate(timeout=LONGEST_BUILD_SECONDS)
+    finally:
+        process.kill()
+    assert said.startswith(
+        f"demeter: Spark at {cluster.master} has had no free processor for this for 20 sec"
+    )
+    assert (process.returncode, more) == (0, "")
+    [row] = query.run(pair.by_spark, "select count(*) as n from instances").to_pylist()
+    assert answer == f"n\n{row['n']}\n"
 
 
 def kill_between_two_marts(lake: Lake, master: str) -> None:
