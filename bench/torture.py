@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 
 from bench import hostile
 from bench.kept import missing, spread
-from etl import views
+from etl import viewfile, views
 from etl.dictionary import kept
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.flatten import Staging, relations
@@ -371,7 +371,7 @@ PER_SWEEP = "select sweep_id, change, count(*) from instance_history group by al
 
 def read_by_file(bench: Bench) -> None:
     """Read by the file of the views, as other clients do."""
-    with duckdb.connect(str(bench.lake.path / views.FILE), read_only=True) as connection:
+    with duckdb.connect(str(bench.lake.path / viewfile.FILE), read_only=True) as connection:
         [(count, distinct)] = connection.execute(
             "select count(*), count(distinct (project_id, instance_id)) from instances"
         ).fetchall()

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from etl import days, marts, memory, prices, sqlfiles, views, window
+from etl import days, marts, memory, prices, sqlfiles, viewfile, window
 from etl.checks import Finding, check_built, check_data, worst
 from etl.columns import quoted
 from etl.damage import Damaged
@@ -116,7 +116,7 @@ def _build(settings: Settings, lake: Lake, full: bool, progress: Progress) -> Bu
         with stage("check"):
             findings.append(check_built(connection, WHOLE, True))
     with lake.writing(), stage("views"):
-        views.refresh(lake)
+        viewfile.refresh(lake)
     return Built(store.rows, worst(findings), tuple(day for day, *_ in chosen), len(now))
 
 

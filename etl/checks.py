@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from etl import apis, damage, marts, sqlfiles, sweep, views
+from etl import apis, damage, marts, sqlfiles, sweep, viewfile, views
 from etl.client import Client
 from etl.errors import DemeterError, Refused, UsageError
 from etl.lake import Lake
@@ -210,7 +210,7 @@ def _freshness(settings: Settings, lake: Lake, now: datetime) -> Finding:
 
 def _view_file(lake: Lake) -> Finding:
     """Whether the file that other clients open shows what the lake holds."""
-    question, path = "Does the file of the views show the last sweep?", lake.path / views.FILE
+    question, path = "Does the file of the views show the last sweep?", lake.path / viewfile.FILE
     with views.connect(lake) as connection:
         wanted = connection.execute("from sweeps select count(*), max(sweep_id)").fetchone()
     try:

@@ -19,7 +19,7 @@ import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl import damage, marts, raw, rewrite, views
+from etl import damage, marts, raw, rewrite, viewfile
 from etl.build import build
 from etl.columns import quoted
 from etl.damage import Damaged, table_at
@@ -84,7 +84,7 @@ def _erase(settings: Settings, lake: Lake, person: Person) -> None:
         # With the prices that are kept, whatever book the settings name by now.
         chosen = replace(settings, tz=published.tz, prices="", exchange_rates="")
         build(chosen, lake, full=True)
-    views.refresh(lake)
+    viewfile.refresh(lake)
     with lake.lock("build", wait=True), lake.lock("house", wait=True):
         _forget_the_past(lake)
     lake.place(NOTE).remove()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import partial
 
-from etl import engine, rewrite, views
+from etl import engine, rewrite, viewfile
 from etl.errors import UsageError
 from etl.flatten import Staging
 from etl.lake import Lake
@@ -38,7 +38,7 @@ def replay(
     ]
     if not dry_run and any(each.changed for each in done):
         with lake.writing():
-            views.refresh(lake)
+            viewfile.refresh(lake)
             lake.keep_house()
     return done
 

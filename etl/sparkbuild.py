@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from etl import checks, days, marts, memory, spark, sparkmarts, sqlfiles, views
+from etl import checks, days, marts, memory, spark, sparkmarts, sqlfiles, viewfile
 from etl.build import Built, Progress, counted, fingerprint_of, given, take_prices
 from etl.checks import Finding
 from etl.lake import Lake
@@ -89,7 +89,7 @@ def build(
         built = _build(settings, lake, full, progress)
         now.found |= {"day_count": built.day_count, "built_day_count": len(built.days)}
     with lake.writing(), stage("views"):
-        views.refresh(lake)
+        viewfile.refresh(lake)
     return built
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from etl import __version__, contract, raw, rewrite, views
+from etl import __version__, contract, raw, rewrite, viewfile
 from etl.answer import BadRequest
 from etl.auth import check_credentials
 from etl.changes import Observer, changes, compare, count, load_last
@@ -109,7 +109,7 @@ def looked_after(lake: Lake) -> DemeterError | None:
 def _look_after(lake: Lake) -> None:
     with lake.writing():
         with stage("views"):
-            views.refresh(lake)
+            viewfile.refresh(lake, anew=False)
         with stage("house"):
             lake.keep_house()
 

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
-from etl import damage, marts, rewrite, views
+from etl import damage, marts, rewrite, viewfile
 from etl.damage import table_at
 from etl.dictionary import TABLES
 from etl.errors import LakeBusy, UsageError
@@ -158,7 +158,7 @@ class _Chores:
         """Remove files to which no table refers, and has not for as long as readers may take."""
         if self.acts:
             # Whoever opens the file of the views from now on reads none of them.
-            views.refresh(self.lake)
+            viewfile.refresh(self.lake)
         unused: dict[Place, Found] = {}
         for location, version in self._deltas():
             unused |= self._unused(location, version)

@@ -1,15 +1,12 @@
-"""What readers see of a lake: views that take only rows of committed sweeps.
-
-`demeter.duckdb` holds them for any DuckDB client; demeter's own commands make them afresh.
-"""
+"""What readers see of a lake: views that take only rows of committed sweeps."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
-from functools import cache, partial
+from functools import cache, cached_property, partial
 
 import duckdb
 
@@ -19,9 +16,6 @@ from etl.dictionary import Table, kept
 from etl.lake import Lake
 from etl.scope import WHOLES
 
-FILE = "demeter.duckdb"
-STORAGE = "v1.0.0"  # opened by every DuckDB since 1.0
-
 _LIVE = """
 select * from {history}
 qualify row_number() over (
@@ -30,17 +24,43 @@ qualify row_number() over (
 """
 
 
+class View:
+    """A view and its query, whose key changes whenever it does, and may be had for less."""
+
+    def __init__(self, name: str, make: Callable[[], str], version: str = "") -> None:
+        self.name, self._make, self._version = name, make, version
+
+    @cached_property
+    def query(self) -> str:
+        """The query, over the files of now."""
+        return self._make()
+
+    @cached_property
+    def key(self) -> str:
+        """What tells the query apart from those before it."""
+        return self._version or self.query
+
+    def settle(self) -> None:
+        """Rest on the files of now, whatever comes of them."""
+        self.key  # noqa: B018 -- is kept
+
+
 def create(lake: Lake, connection: duckdb.DuckDBPyConnection, wanted: str | None = None) -> None:
     """Create the views in the connection's present database, of all tables or those that a text names."""
+    prepare(lake, connection)
+    make_functions(connection)
+    for each in at_one_moment(lake, connection, wanted):
+        connection.execute(f"create view {each.name} as {each.query}")
+
+
+def prepare(lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a connection read the lake, in UTC and without a word."""
     lake.attach(connection)
     connection.execute("set timezone = 'UTC'")
     # DuckDB writes it to standard output, among what was asked for. In Jupyter without ipywidgets there is
     # none, and DuckDB refuses to hear of it.
     with suppress(duckdb.InvalidInputException):
         connection.execute("set enable_progress_bar = false")
-    make_functions(connection)
-    for name, query in _at_one_moment(lake, connection, wanted):
-        connection.execute(f"create view {name} as {query}")
 
 
 def make_functions(connection: duckdb.DuckDBPyConnection) -> None:
@@ -49,25 +69,27 @@ def make_functions(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"create or replace macro {name}(number) as {body}")
 
 
-def _at_one_moment(
-    lake: Lake, connection: duckdb.DuckDBPyConnection, wanted: str | None
-) -> list[tuple[str, str]]:
-    """The queries over files that belong together: no rewrite began or ended meanwhile."""
+def at_one_moment(lake: Lake, connection: duckdb.DuckDBPyConnection, wanted: str | None = None) -> list[View]:
+    """The views of all tables, or those that a text names and what they stand on, each after what it stands
+    on; their files belong together: no rewrite began or ended meanwhile."""
     while True:
         now = rewrite.current(lake)
-        found = _named(dict(_queries(lake, connection, now.versions)), wanted)
+        found = list(_views(lake, connection, now.versions))
+        found = found if wanted is None else _named(found, wanted)
+        for each in found:
+            each.settle()
         if rewrite.current(lake) == now:
             return found
 
 
-def _named(queries: dict[str, Callable[[], str]], wanted: str | None) -> list[tuple[str, str]]:
-    """The queries of the views that a text names, and of those that these stand on, which come first."""
-    found: list[tuple[str, str]] = []
-    words = set(queries) if wanted is None else _words(wanted)
-    for name in reversed(queries):
-        if name in words:
-            found.append((name, queries[name]()))
-            words |= _words(found[-1][1])
+def _named(views: Sequence[View], wanted: str) -> list[View]:
+    """The views that a text names, and those that they stand on."""
+    found: list[View] = []
+    words = _words(wanted)
+    for each in reversed(views):
+        if each.name in words:
+            found.append(each)
+            words |= _words(each.query)
     return found[::-1]
 
 
@@ -75,24 +97,23 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
-def _queries(
-    lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]
-) -> Iterator[tuple[str, Callable[[], str]]]:
-    """What gives the query of each view, the views in such an order that each stands on earlier ones."""
+def _views(lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]) -> Iterator[View]:
+    """Each view, in such an order that each stands on earlier ones."""
     since = cache(lambda: live_since(lake, connection, versions))
-    yield "sweeps", lambda: f"select * from {lake.relation('sweeps', version=versions.get('sweeps'))}"
-    yield "slices", lambda: _committed(lake, "slices", versions)
+    sweeps = versions.get("sweeps")
+    yield View("sweeps", lambda: f"select * from {lake.relation('sweeps', version=sweeps)}")
+    yield View("slices", lambda: _committed(lake, "slices", versions))
     for table in kept():
-        yield table.history, partial(_history, lake, table, versions)
-        yield table.name, partial(_live, lake, table, versions, since)
+        yield View(table.history, partial(_history, lake, table, versions))
+        yield View(table.name, partial(_live, lake, table, versions, since))
     built = marts.published(lake)
     # An earlier demeter may have stored what is worked out from others now: those until the next build.
     known = built.versions if built else {}
     for name, version in known.items():
-        yield name, partial(_mart, lake, name, version)
+        yield View(name, partial(_mart, lake, name, version), f"version {version}")
     for name, sources in marts.DERIVED.items():
         if name not in known and set(sources) <= set(known):
-            yield name, partial(sqlfiles.text, "marts", name)
+            yield View(name, partial(sqlfiles.text, "marts", name))
 
 
 def unlocked(lake: Lake, wanted: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -111,24 +132,6 @@ def connect(lake: Lake, wanted: str | None = None) -> duckdb.DuckDBPyConnection:
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
-
-
-def refresh(lake: Lake) -> None:
-    """Write demeter.duckdb anew and swap it in, so that its readers see the old views or the new.
-
-    There is none in an object store, where few clients could read what it names.
-    """
-    if not lake.is_directory:
-        return
-    temporary = lake.path / f".{FILE}"
-    with lake.lock("views", wait=True), duckdb.connect(":memory:") as connection:
-        temporary.unlink(missing_ok=True)
-        connection.execute(f"attach {quoted(str(temporary))} as lake (storage_version {quoted(STORAGE)})")
-        connection.execute("use lake")
-        create(lake, connection)
-        connection.execute("use memory")
-        connection.execute("detach lake")
-        temporary.replace(lake.path / FILE)
 
 
 def history(table: Table, rows: str) -> str:

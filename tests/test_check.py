@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from support import committed, environment_for, settings_for, swept
 
-from etl import checks, views
+from etl import checks, viewfile
 from etl.checks import Finding, check_all
 from etl.cli import main
 from etl.emulator import ERRORS, Clock, Emulator
@@ -106,7 +106,7 @@ def test_without_the_setting_four_usual_intervals_are_too_long(service: Emulator
 def test_a_file_of_views_that_is_behind_or_not_there_is_warned_of(service: Emulator, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     swept(service, lake)
-    file = lake.path / views.FILE
+    file = lake.path / viewfile.FILE
     stale = file.read_bytes()
     committed(service, lake)
     file.write_bytes(stale)

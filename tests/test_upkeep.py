@@ -24,7 +24,7 @@ import lakes
 import pytest
 from click.testing import CliRunner, Result
 
-from etl import marts, upkeep, views
+from etl import marts, upkeep, viewfile, views
 from etl.cli import main
 from etl.dictionary import kept
 from etl.lake import Lake
@@ -43,7 +43,7 @@ def lake(built_lake: Lake, tmp_path: Path) -> Lake:
     """A lake of its own to look after, of seven sweeps over two days: none of them did."""
     shutil.copytree(built_lake.path, tmp_path / "lake")
     found = Lake(tmp_path / "lake")
-    views.refresh(found)
+    viewfile.refresh(found)
     return found
 
 

@@ -1,0 +1,109 @@
+"""`demeter.duckdb` shows the lake as it is, whatever of it was written anew."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from support import document, swept
+
+from etl import marts, viewfile
+from etl.build import build
+from etl.emulator import Clock, Emulator
+from etl.lake import Lake
+from etl.settings import Settings
+
+
+@pytest.fixture
+def service() -> Iterator[Emulator]:
+    with Emulator.of_documents([document(1), document(2)], Clock.at("2026-10-12T08:00:00Z")) as running:
+        yield running
+
+
+@pytest.fixture
+def lake(service: Emulator, tmp_path: Path) -> Lake:
+    """A lake that was swept three times, and built in between."""
+    lake = Lake(tmp_path / "lake")
+    for number in range(3):
+        assert swept(service, lake).verdict == "complete"
+        service.documents = [document(1, status="STOPPED" if number else "RUNNING"), document(2)]
+        service.clock.advance(hours=1)
+        if number == 1:
+            build(Settings(lake=str(lake.path), tz="UTC"), lake)
+    return lake
+
+
+def shown(lake: Lake) -> dict[str, str]:
+    """The SQL of each view of the file."""
+    with duckdb.connect(str(lake.path / viewfile.FILE), read_only=True) as connection:
+        found = connection.execute("select view_name, sql from duckdb_views() where not internal").fetchall()
+    return dict(found)
+
+
+def anew(lake: Lake) -> dict[str, str]:
+    """The same of a file that is written as if there had been none."""
+    viewfile.refresh(lake)
+    return shown(lake)
+
+
+def test_after_a_sweep_every_view_is_that_of_now(lake: Lake) -> None:
+    found = shown(lake)
+    assert {"sweeps", "instances", *marts.SEEN} <= set(found)
+    assert found == anew(lake)
+
+
+def test_the_marts_are_not_looked_into_by_a_sweep(
+    lake: Lake, service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    relation = marts.relation
+    monkeypatch.setattr(marts, "relation", lambda *given: (told.append(given[1]), relation(*given))[1])
+    before = shown(lake)
+    swept(service, lake)
+    found = shown(lake)
+    assert told == []
+    assert {*marts.SEEN} <= {name for name in before if found[name] == before[name]}
+    assert found["sweeps"] != before["sweeps"]
+    build(Settings(lake=str(lake.path), tz="UTC"), lake)
+    assert set(told) >= set(marts.STORED)
+    assert shown(lake)["usage_daily"] != found["usage_daily"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database", "moved", "empty"])
+def test_a_file_that_is_none_of_this_lake_is_written_anew(
+    content: bytes | str | None, lake: Lake, service: Emulator, tmp_path: Path
+) -> None:
+    file = lake.path / viewfile.FILE
+    if content == "moved":
+        shutil.move(lake.path, tmp_path / "elsewhere")
+        lake = Lake(tmp_path / "elsewhere")
+    else:
+        file.unlink()
+    if content == "empty":
+        duckdb.connect(str(file)).close()
+    elif isinstance(content, bytes):
+        file.write_bytes(content)
+    swept(service, lake)
+    assert shown(lake) == anew(lake)
+
+
+def test_a_view_that_is_no_longer_there_is_dropped(lake: Lake, service: Emulator) -> None:
+    (lake.path / "marts" / marts.CURRENT).unlink()
+    swept(service, lake)
+    found = shown(lake)
+    assert "usage_daily" not in found
+    assert found == anew(lake)
+
+
+def test_the_file_does_not_grow_with_what_is_written(lake: Lake) -> None:
+    fresh, current = anew(lake), lake.path / "marts" / marts.CURRENT
+    size = (lake.path / viewfile.FILE).stat().st_size
+    for number in range(40):
+        away = current.with_name("away.json")
+        (away if number % 2 else current).rename(current if number % 2 else away)
+        viewfile.refresh(lake, anew=False)
+    assert shown(lake) == fresh
+    assert (lake.path / viewfile.FILE).stat().st_size <= 1.5 * size
