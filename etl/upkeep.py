@@ -28,6 +28,8 @@ from etl.sweep import RESUMABLE, began
 LONGEST_VACUUM_HOURS = 168
 # After so long a temporary file is no longer that of a run.
 ABANDONED = timedelta(hours=24)
+# After so long nobody is about to read a checkpoint that is no longer the last.
+SETTLED = timedelta(hours=1)
 
 _TEMPORARY = re.compile(r"\..+\.[0-9]+")
 _STAGED = re.compile(r".+#[0-9]+|_commit_.+\.tmp")
@@ -165,7 +167,8 @@ class _Chores:
         return self._remove("vacuum", unused)
 
     def logs(self) -> Chore:
-        """Remove what came before a checkpoint, in the logs of tables, that is itself old enough."""
+        """Remove from the logs what came before a checkpoint that is old enough, and those after it but for
+        the last."""
         past: dict[Place, Found] = {}
         for location, version in self._deltas():
             past |= self._past(location / "_delta_log", version)
@@ -228,15 +231,21 @@ class _Chores:
             if (named := _LOG_FILE.fullmatch(place.name))
         }
         old = self.now - timedelta(hours=self.settings.vacuum_hours)
-        summed_up = [
-            number
+        summed_up = {
+            number: found.modified_at
             for place, (number, found) in files.items()
-            if place.name.endswith(".parquet")
-            and found.modified_at < old
-            and number <= (number if version is None else version)
-        ]
-        first = max(summed_up, default=0)
-        return {place: found for place, (number, found) in files.items() if number < first}
+            if place.name.endswith(".parquet") and number <= (number if version is None else version)
+        }
+        first = max((number for number, at in summed_up.items() if at < old), default=0)
+        last = max(summed_up, default=0)
+        # Any version since the first one can be had without those between.
+        settled = self.now - SETTLED
+        passed_over = {number for number, at in summed_up.items() if first < number < last and at < settled}
+        return {
+            place: found
+            for place, (number, found) in files.items()
+            if number < first or (number in passed_over and place.name.endswith(".parquet"))
+        }
 
 
 def _folders(above: Place, depth: int) -> Iterator[Place]:

@@ -27,7 +27,7 @@ from click.testing import CliRunner, Result
 from etl import marts, upkeep, viewfile, views
 from etl.cli import main
 from etl.dictionary import kept
-from etl.lake import Lake
+from etl.lake import COMMITS_BEFORE_CHECKPOINT, Lake
 from etl.settings import Settings
 from etl.upkeep import Chore
 
@@ -202,6 +202,26 @@ def test_logs_begin_at_a_checkpoint_that_is_old_enough(lake: Lake) -> None:
     # One who had the table open before that finds its way.
     lake.append("slices", lake.delta("slices").to_pyarrow_table().slice(0, 0))
     assert reader.delta("slices").version() == lake.delta("slices").version()
+
+
+def test_of_the_checkpoints_since_then_the_last_stays_and_all_versions_can_be_read(lake: Lake) -> None:
+    for number in range(4 * COMMITS_BEFORE_CHECKPOINT):
+        lake.append("slices", lake.delta("slices").to_pyarrow_table().slice(number, 1))
+        lake.keep("slices")
+    log = lake.path / "tables" / "slices" / "_delta_log"
+    rows = {version: slices(lake, version) for version in range(lake.delta("slices").version() + 1)}
+    checkpoints = sorted(log.glob("*.checkpoint.parquet"))
+    assert len(checkpoints) > 3
+    assert "logs" not in counts(chores(lake))
+    age(lake, 2)
+    assert counts(chores(lake))["logs"] == len(checkpoints) - 1
+    assert list(log.glob("*.checkpoint.parquet")) == checkpoints[-1:]
+    assert {version: slices(lake, version) for version in rows} == rows
+
+
+def slices(lake: Lake, version: int) -> int:
+    """How many rows a version of a table has."""
+    return int(deltalake.DeltaTable(lake.location("slices").uri, version=version).to_pyarrow_table().num_rows)
 
 
 @pytest.mark.parametrize(
