@@ -18,9 +18,10 @@ import duckdb
 
 from etl import __version__
 from etl.columns import quoted
+from etl.compaction import checkpoint, sorted_by
 from etl.dictionary import all_columns, kept, table
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
-from etl.lake import Lake, checkpoint, sorted_by
+from etl.lake import Lake
 from etl.scope import WHOLE, Scope
 from etl.settings import Settings
 from etl.sweep import list_and_commit

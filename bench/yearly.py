@@ -24,8 +24,9 @@ from bench.history import History, Shape, whole_sweep
 from etl import marts, query, reports
 from etl.build import build
 from etl.columns import quoted
+from etl.compaction import WRITER
 from etl.dictionary import TABLES
-from etl.lake import WRITER, Lake
+from etl.lake import Lake
 from etl.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -22,9 +22,10 @@ import pyarrow.parquet as pq
 from etl import damage, marts, raw, rewrite, viewfile
 from etl.build import build
 from etl.columns import quoted
+from etl.compaction import WRITER
 from etl.damage import Damaged, table_at
 from etl.dictionary import TABLES, Table
-from etl.lake import WRITER, Lake
+from etl.lake import Lake
 from etl.person import Person, find, kept_as
 from etl.places import Place
 from etl.pseudonyms import FIELDS

@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from etl import damage
 from etl.columns import quoted
+from etl.compaction import WRITER, checkpoint, crowded, merge
 from etl.damage import table_at
 from etl.errors import LakeBusy, UsageError
-from etl.lake import WRITER, Lake, checkpoint, crowded, merge
+from etl.lake import Lake
 from etl.places import Place
 
 # The relations of sql/marts, each worked out from those before it. What all days share comes first: it is

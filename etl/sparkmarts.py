@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from etl import marts
-from etl.lake import Lake, day_of
+from etl.compaction import day_of
+from etl.lake import Lake
 from etl.sparkviews import address
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from urllib.parse import unquote
 import duckdb
 
 from etl import damage, marts, rewrite, spark, sqlfiles, views
+from etl.compaction import day_of
 from etl.dictionary import TABLES, Table, all_columns, kept, table
 from etl.errors import UsageError
-from etl.lake import Lake, day_of
+from etl.lake import Lake
 from etl.places import Place
 
 if TYPE_CHECKING:

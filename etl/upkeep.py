@@ -16,10 +16,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from etl import damage, marts, rewrite, viewfile
+from etl.compaction import crowded
 from etl.damage import table_at
 from etl.dictionary import TABLES
 from etl.errors import LakeBusy, UsageError
-from etl.lake import Lake, crowded
+from etl.lake import Lake
 from etl.places import Found, Place
 from etl.settings import Settings
 from etl.sweep import RESUMABLE, began

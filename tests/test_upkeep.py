@@ -26,8 +26,9 @@ from click.testing import CliRunner, Result
 
 from etl import marts, upkeep, viewfile, views
 from etl.cli import main
+from etl.compaction import COMMITS_BEFORE_CHECKPOINT
 from etl.dictionary import kept
-from etl.lake import COMMITS_BEFORE_CHECKPOINT, Lake
+from etl.lake import Lake
 from etl.settings import Settings
 from etl.upkeep import Chore
 
@@ -156,8 +157,8 @@ def test_what_readers_may_still_hold_is_kept_for_the_hours_set(lake: Lake) -> No
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two files, and two commits, are many."""
-    monkeypatch.setattr("etl.lake.FILES_OF_TODAY", 2)
-    monkeypatch.setattr("etl.lake.COMMITS_BEFORE_CHECKPOINT", 2)
+    monkeypatch.setattr("etl.compaction.FILES_OF_TODAY", 2)
+    monkeypatch.setattr("etl.compaction.COMMITS_BEFORE_CHECKPOINT", 2)
 
 
 @pytest.mark.usefixtures("eager")
