@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
-# No command needs them, and they take longer to load than all that it does need.
+# No command needs them, and they take longer to load than all that it does need. But Spark needs NumPy.
 LEFT_OUT = ("numpy", "pandas")
+WITH_SPARK = ("pandas",)
 
 
 class _Absent:
     """Finds none of these packages."""
 
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        if name in LEFT_OUT:
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in self._names:
             raise ModuleNotFoundError(f"no command of demeter needs {name}", name=name)
 
 
 def leave_out() -> None:
     """Let this process load none of them from now on, for as long as it lasts."""
-    sys.meta_path.insert(0, _Absent)
+    sys.meta_path.insert(0, _Absent(WITH_SPARK if find_spec("pyspark") else LEFT_OUT))
