@@ -25,6 +25,8 @@ from etl.lake import Lake
 from etl.reports import Asked
 from etl.texts import texts
 
+pytestmark = pytest.mark.long
+
 EN = texts("en")
 UTC = ZoneInfo("UTC")
 DAY = Asked(since="2026-10-12", until="2026-10-13")
@@ -232,7 +234,6 @@ def test_a_run_writes_the_chosen_reports_into_one_file(format: str, names: str, 
     assert results[1].stdout.splitlines()[-1] == f"wrote {tmp_path / 'reports' / f'report.{format}'}"
 
 
-@pytest.mark.long
 def test_no_more_sweeps_are_told_than_were_expected(tmp_path: Path) -> None:
     told = demeter("demo", "--days", "1", "--every", "180", "--instances", "5", lake=Lake(tmp_path / "lake"))
     assert told.exit_code == 0, told.output

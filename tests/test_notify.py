@@ -29,6 +29,8 @@ from etl.message import template_of
 from etl.notices import Notice, Told
 from etl.settings import Settings
 
+pytestmark = pytest.mark.long
+
 NOW = datetime(2026, 10, 12, 12, tzinfo=UTC)
 HOSTILE = "a\r\nBcc: evil@example.com\x1b[31m <!channel> [pay](https://evil.example.com) <b>\u202e"
 

@@ -24,6 +24,8 @@ from bench.torture import (
     torture,
 )
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
