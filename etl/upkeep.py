@@ -29,6 +29,8 @@ from etl.sweep import RESUMABLE, began
 LONGEST_VACUUM_HOURS = 168
 # After so long a temporary file is no longer that of a run.
 ABANDONED = timedelta(hours=24)
+# So long entries of a log stay that a checkpoint sums up: whoever opens a table looks through all.
+LONGEST_LOG = timedelta(hours=24)
 # After so long nobody is about to read a checkpoint that is no longer the last.
 SETTLED = timedelta(hours=1)
 
@@ -231,7 +233,7 @@ class _Chores:
             for place, found in log.sizes(deep=False).items()
             if (named := _LOG_FILE.fullmatch(place.name))
         }
-        old = self.now - timedelta(hours=self.settings.vacuum_hours)
+        old = self.now - min(timedelta(hours=self.settings.vacuum_hours), LONGEST_LOG)
         summed_up = {
             number: found.modified_at
             for place, (number, found) in files.items()

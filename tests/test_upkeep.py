@@ -197,7 +197,7 @@ def test_logs_begin_at_a_checkpoint_that_is_old_enough(lake: Lake) -> None:
     before, reader = contents(lake), Lake(lake.path)
     reader.delta("slices")
     assert "logs" not in counts(chores(lake))
-    age(lake, 200)
+    age(lake, 30)
     assert counts(chores(lake))["logs"] > 20
     assert contents(lake) == before
     # One who had the table open before that finds its way.
