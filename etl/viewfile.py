@@ -27,6 +27,8 @@ def refresh(lake: Lake, *, anew: bool = True) -> None:
         return
     draft = lake.path / f".{FILE}"
     with lake.lock("views", wait=True), duckdb.connect(":memory:") as connection:
+        # What a run that was killed had not put into its draft is of no use to this one.
+        draft.with_name(f"{draft.name}.wal").unlink(missing_ok=True)
         views.prepare(lake, connection)
         wanted = views.at_one_moment(lake, connection)
         keys = {"": _digest(f"{lake} {__version__} {sqlfiles.FUNCTIONS}")}

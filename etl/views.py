@@ -108,9 +108,9 @@ def _views(lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[
         yield View(table.name, partial(_live, lake, table, versions, since))
     built = marts.published(lake)
     # An earlier demeter may have stored what is worked out from others now: those until the next build.
-    known = built.versions if built else {}
+    known, made_by = (built.versions, built.memory) if built else ({}, "")
     for name, version in known.items():
-        yield View(name, partial(_mart, lake, name, version), f"version {version}")
+        yield View(name, partial(_mart, lake, name, version), f"version {version} of {made_by}")
     for name, sources in marts.DERIVED.items():
         if name not in known and set(sources) <= set(known):
             yield View(name, partial(sqlfiles.text, "marts", name))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +98,25 @@ def test_a_file_that_is_none_of_this_lake_is_written_anew(
     elif isinstance(content, bytes):
         file.write_bytes(content)
     swept(service, lake)
+    assert shown(lake) == anew(lake)
+
+
+@pytest.mark.parametrize("content", [b"torn", None])
+def test_what_a_killed_run_left_of_its_draft_is_not_taken_up(
+    content: bytes | None, lake: Lake, service: Emulator, tmp_path: Path
+) -> None:
+    wal = lake.path / f".{viewfile.FILE}.wal"
+    if content is None:
+        killed = (
+            "import sys, duckdb, os; connection = duckdb.connect(sys.argv[1]); "
+            "connection.execute('create table t (a int)'); os._exit(9)"
+        )
+        other = tmp_path / "other.duckdb"
+        subprocess.run([sys.executable, "-c", killed, str(other)], check=False)  # noqa: S603
+        content = other.with_name("other.duckdb.wal").read_bytes()
+    wal.write_bytes(content)
+    swept(service, lake)
+    assert not wal.exists()
     assert shown(lake) == anew(lake)
 
 
