@@ -33,7 +33,8 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("table_bytes", "tables", "#1f6f8b"),
             ("mart_bytes", "marts", "#b5651d"),
-            ("whole_bytes", "every sweep stored whole", "#777777"),
+            ("log_bytes", "logs", "#5b8c3e"),
+            ("whole_bytes", "every sweep\nstored whole", "#777777"),
         ),
     ),
 )
@@ -51,9 +52,10 @@ def picture(days: Sequence[Day]) -> str:
                     panel.annotate(
                         label,
                         (days[-1]["sweeps"], values[-1]),
-                        xytext=(-2, 6),
+                        xytext=(5, 0),
                         textcoords="offset points",
-                        ha="right",
+                        ha="left",
+                        va="center",
                         color=colour,
                     )
             panel.set(title=title, xlabel="sweeps", yscale=scale)
