@@ -121,8 +121,9 @@ test-deploy: .venv/ready .venv-deploy/ready wheel ## Run what is in deploy/: wan
 	    "was found: install systemd" >&2; exit 1; }
 	.venv-deploy/bin/python -m pytest -q --confcutdir tests/deploy tests/deploy $(ARGS)
 
+# These wait more than they work.
 test-s3: .venv-s3/ready ## Run the lake in an object store, which is emulated on loopback (minutes)
-	.venv-s3/bin/python $(PYTEST) tests/s3 $(ARGS)
+	.venv-s3/bin/python $(PYTEST) -n 3 tests/s3 $(ARGS)
 
 notebooks: .venv-notebooks/ready ## Write the Jupyter notebook anew from the marimo notebook
 	.venv-notebooks/bin/marimo --quiet export ipynb --sort top-down --force notebooks/tour.py -o notebooks/tour.ipynb
