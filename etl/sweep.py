@@ -109,7 +109,7 @@ def looked_after(lake: Lake) -> DemeterError | None:
 def _look_after(lake: Lake) -> None:
     with lake.writing():
         with stage("views"):
-            viewfile.refresh(lake, anew=False)
+            viewfile.update(lake)
         with stage("house"):
             lake.keep_house()
 

@@ -227,7 +227,7 @@ class _Chores:
         return {place: found for place, found in location.sizes().items() if place in unused}
 
     def _past(self, log: Place, version: int | None) -> dict[Place, Found]:
-        """The files of a log that no version needs which was read since the time set."""
+        """The files of a log that no version needs which is read, or was the last one a while ago."""
         files = {
             place: (int(named.group(1)), found)
             for place, found in log.sizes(deep=False).items()

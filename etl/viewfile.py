@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from hashlib import md5
 from pathlib import Path
 
@@ -18,11 +19,22 @@ STORAGE = "v1.0.0"  # opened by every DuckDB since 1.0
 KEYS = "keys_of_views"  # a macro of the file, which tells what each of its views was made from
 
 
-def refresh(lake: Lake, *, anew: bool = True) -> None:
-    """Write the file, or else what has changed in it, so that its readers see the old views or the new.
+def refresh(lake: Lake) -> None:
+    """Write the file anew and swap it in, so that its readers see the old views or the new.
 
     There is none in an object store, where few clients could read what it names.
     """
+    _write(lake, lambda connection, draft: {})
+
+
+def update(lake: Lake) -> None:
+    """The same, at the cost of those views alone that have changed since it was last written."""
+    _write(lake, lambda connection, draft: _copied(connection, lake.path / FILE, draft))
+
+
+def _write(lake: Lake, begin: Callable[[duckdb.DuckDBPyConnection, Path], dict[str, str]]) -> None:
+    """Write the file, beginning with a draft that has the views of the keys that are returned, attached as
+    `lake`, or with none."""
     if not lake.is_directory:
         return
     draft = lake.path / f".{FILE}"
@@ -33,7 +45,7 @@ def refresh(lake: Lake, *, anew: bool = True) -> None:
         wanted = views.at_one_moment(lake, connection)
         keys = {"": _digest(f"{lake} {__version__} {sqlfiles.FUNCTIONS}")}
         keys |= {each.name: _digest(each.key) for each in wanted}
-        known = {} if anew else _copied(connection, lake.path / FILE, draft)
+        known = begin(connection, draft)
         if known.get("") != keys[""]:
             known = {}
             _begin(connection, draft)

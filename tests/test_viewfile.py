@@ -134,6 +134,6 @@ def test_the_file_does_not_grow_with_what_is_written(lake: Lake) -> None:
     for number in range(40):
         away = current.with_name("away.json")
         (away if number % 2 else current).rename(current if number % 2 else away)
-        viewfile.refresh(lake, anew=False)
+        viewfile.update(lake)
     assert shown(lake) == fresh
     assert (lake.path / viewfile.FILE).stat().st_size <= 1.5 * size
