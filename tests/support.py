@@ -89,12 +89,13 @@ def one_line(result: Result) -> str:
 
 
 def views_of(lake: Lake, *names: str) -> dict[str, list[Row]]:
-    """All rows of views, by name."""
+    """All rows of views, by name; in order, for DuckDB promises none."""
     found = {}
     with views.connect(lake) as connection:
         for name in names:
             relation = connection.sql(f"from {name}")
-            found[name] = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+            rows = sorted(relation.fetchall(), key=repr)
+            found[name] = [dict(zip(relation.columns, row, strict=True)) for row in rows]
     return found
 
 
