@@ -93,36 +93,41 @@ pieces as (
     where not ran.is_within
 ),
 
+weighed as (
+    select
+        pieces.project_id,
+        pieces.usage_date,
+        pieces.hour_from_us,
+        pieces.from_us,
+        pieces.to_us,
+        coalesce(held.accelerator_count, 0) as accelerator_count
+    from pieces
+    left join held
+        on
+        pieces.project_id = held.project_id
+        and pieces.instance_id = held.instance_id
+        and pieces.flavor is not distinct from held.flavor
+        and pieces.hour_from_us = held.hour_from_us
+),
+
 turns as (
     select
-        pieces.project_id,
-        pieces.usage_date,
-        pieces.hour_from_us,
-        pieces.from_us as at_us,
+        project_id,
+        usage_date,
+        hour_from_us,
+        from_us as at_us,
         1 as instance_change,
-        coalesce(held.accelerator_count, 0) as accelerator_change
-    from pieces
-    left join held
-        on
-        pieces.project_id = held.project_id
-        and pieces.instance_id = held.instance_id
-        and pieces.flavor is not distinct from held.flavor
-        and pieces.hour_from_us = held.hour_from_us
+        accelerator_count as accelerator_change
+    from weighed
     union all
     select
-        pieces.project_id,
-        pieces.usage_date,
-        pieces.hour_from_us,
-        pieces.to_us as at_us,
+        project_id,
+        usage_date,
+        hour_from_us,
+        to_us as at_us,
         -1 as instance_change,
-        -coalesce(held.accelerator_count, 0) as accelerator_change
-    from pieces
-    left join held
-        on
-        pieces.project_id = held.project_id
-        and pieces.instance_id = held.instance_id
-        and pieces.flavor is not distinct from held.flavor
-        and pieces.hour_from_us = held.hour_from_us
+        -accelerator_count as accelerator_change
+    from weighed
 ),
 
 moments as (

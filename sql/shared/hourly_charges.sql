@@ -11,13 +11,25 @@ with kinds as (
     group by project_id, flavor
 ),
 
+-- A ten-thousand-millionth of an hour is 9/25 of a microsecond: whole hours, and all else
+-- that nine divides, need no rounding, nor change how others are rounded.
+split as (
+    select
+        *,
+        running_us_min % 9 = 0
+        and running_us % 9 = 0
+        and running_us_max % 9 = 0 as is_exact
+    from usage_hourly
+),
+
 so_far as (
     select
         *,
         sum(running_us_min) over day_so_far as so_far_us_min,
         sum(running_us) over day_so_far as so_far_us,
         sum(running_us_max) over day_so_far as so_far_us_max
-    from usage_hourly
+    from split
+    where not is_exact
     window day_so_far as (
         partition by
             project_id,
@@ -56,6 +68,20 @@ timed as (
         cast(round(so_far_us_max * 25 / 9) as bigint)
         - cast(round((so_far_us_max - running_us_max) * 25 / 9) as bigint) as ticks_max
     from so_far
+    union all
+    select
+        project_id,
+        instance_id,
+        flavor,
+        usage_date,
+        hour_from_us,
+        hour_of_day,
+        accelerator_count,
+        cast(round(running_us_min * 25 / 9) as bigint) as ticks_min,
+        cast(round(running_us * 25 / 9) as bigint) as ticks,
+        cast(round(running_us_max * 25 / 9) as bigint) as ticks_max
+    from split
+    where is_exact
 )
 
 select
