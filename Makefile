@@ -156,7 +156,10 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	cd "$$folder" && "$$demeter" --version && "$$demeter" schema > schema.txt && \
 	test -s schema.txt && test -s "$$folder"/lib/python*/site-packages/etl/notebooks/tour.py && echo "The wheel works outside the checkout."
 
-test-all: test-long test-lowest test-many test-focus test-browser test-deploy test-notebooks test-s3 test-spark test-examples wheel ## Run what `test` leaves out: long tests, the lowest versions, many projects, FOCUS, a browser, deploy/, notebooks, an object store, Spark, README, the wheel
+# What keeps both processors busy goes one after the other; what takes one goes two at a time.
+SIDE_BY_SIDE := test-browser test-examples test-notebooks test-deploy test-many test-focus
+test-all: test-long test-lowest test-s3 test-spark ## Run what `test` leaves out: long tests, the lowest versions, an object store, Spark, a browser, README, notebooks, deploy/, many projects, FOCUS, the wheel
+	$(MAKE) --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) wheel $(SIDE_BY_SIDE)
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
