@@ -143,8 +143,8 @@ class Lake:
     def _is_newest(self, name: str, version: int) -> bool:
         """Whether no later version of a table was committed, as far as the names of its log tell."""
         log = self.location(name) / "_delta_log"
-        if self.store.tears and not (log / f"{version:020}.json").exists():
-            return False  # It was put back from a backup.
+        if not (log / f"{version:020}.json").exists():
+            return False  # The log was cut beyond it, or the table was put back from a backup.
         return not (log / f"{version + 1:020}.json").exists()
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:

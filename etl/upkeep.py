@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -31,7 +31,7 @@ LONGEST_VACUUM_HOURS = 168
 ABANDONED = timedelta(hours=24)
 # So long entries of a log stay that a checkpoint sums up: whoever opens a table looks through all.
 LONGEST_LOG = timedelta(hours=24)
-# After so long nobody is about to read a checkpoint that is no longer the last.
+# So long after the next checkpoint was written, nobody is about to read the one before it.
 SETTLED = timedelta(hours=1)
 
 _TEMPORARY = re.compile(r"\..+\.[0-9]+")
@@ -233,17 +233,24 @@ class _Chores:
             for place, found in log.sizes(deep=False).items()
             if (named := _LOG_FILE.fullmatch(place.name))
         }
-        old = self.now - min(timedelta(hours=self.settings.vacuum_hours), LONGEST_LOG)
-        summed_up = {
+        written = {
             number: found.modified_at
             for place, (number, found) in files.items()
-            if place.name.endswith(".parquet") and number <= (number if version is None else version)
+            if place.name.endswith(".parquet") and (version is None or number <= version)
         }
-        first = max((number for number, at in summed_up.items() if at < old), default=0)
-        last = max(summed_up, default=0)
-        # Any version since the first one can be had without those between.
+        summed_up = sorted(written)
+        old = self.now - min(timedelta(hours=self.settings.vacuum_hours), LONGEST_LOG)
+        # A log that was cut begins at a checkpoint, without which no entry after it can be read.
+        is_cut = all(number for number, _ in files.values())
+        base = summed_up[0] if summed_up and is_cut else 0
+        first = max((number for number in summed_up if written[number] < old), default=base)
+        # Any version since the first one can be had without those between, once nobody reads them.
         settled = self.now - SETTLED
-        passed_over = {number for number, at in summed_up.items() if first < number < last and at < settled}
+        passed_over = {
+            number
+            for number, next_one in pairwise(summed_up)
+            if first < number and written[next_one] < settled
+        }
         return {
             place: found
             for place, (number, found) in files.items()

@@ -194,24 +194,67 @@ def test_the_files_of_a_day_of_a_published_mart_become_one_and_stay_published(la
 
 @pytest.mark.usefixtures("eager")
 def test_logs_begin_at_a_checkpoint_that_is_old_enough(lake: Lake) -> None:
-    before, reader = contents(lake), Lake(lake.path)
-    reader.delta("slices")
+    before = contents(lake)
     assert "logs" not in counts(chores(lake))
     age(lake, 30)
     assert counts(chores(lake))["logs"] > 20
     assert contents(lake) == before
-    # One who had the table open before that finds its way.
-    lake.append("slices", lake.delta("slices").to_pyarrow_table().slice(0, 0))
+
+
+@pytest.mark.usefixtures("eager")
+def test_one_who_had_a_table_open_before_its_log_was_cut_finds_the_newest_rows(lake: Lake) -> None:
+    reader = Lake(lake.path)
+    opened = reader.delta("slices").version()
+    for number in range(5):
+        lake.append("slices", lake.delta("slices").to_pyarrow_table().slice(number, 1))
+        lake.keep("slices")
+    age(lake, 30)
+    chores(lake)
+    assert not (lake.path / "tables" / "slices" / "_delta_log" / f"{opened:020}.json").exists()
     assert reader.delta("slices").version() == lake.delta("slices").version()
+    assert reader.files("slices") == lake.files("slices")
 
 
-def test_of_the_checkpoints_since_then_the_last_stays_and_all_versions_can_be_read(lake: Lake) -> None:
-    for number in range(4 * COMMITS_BEFORE_CHECKPOINT):
+def summed_up(lake: Lake, times: int) -> tuple[Path, list[Path]]:
+    """The log of a table after so many checkpoints, and these."""
+    for number in range(times * COMMITS_BEFORE_CHECKPOINT):
         lake.append("slices", lake.delta("slices").to_pyarrow_table().slice(number, 1))
         lake.keep("slices")
     log = lake.path / "tables" / "slices" / "_delta_log"
+    return log, sorted(log.glob("*.checkpoint.parquet"))
+
+
+def make_older(hours: float, *paths: Path) -> None:
+    then = time.time() - hours * HOUR
+    for path in paths:
+        os.utime(path, (then, then))
+
+
+def test_a_checkpoint_stays_for_an_hour_after_the_next_one_was_written(lake: Lake) -> None:
+    log, checkpoints = summed_up(lake, 3)
+    make_older(3, *checkpoints[:-1])
+    assert counts(chores(lake))["logs"] == len(checkpoints) - 2
+    assert sorted(log.glob("*.checkpoint.parquet")) == checkpoints[-2:]
+    make_older(2, checkpoints[-1])
+    assert counts(chores(lake))["logs"] == 1
+
+
+def test_the_checkpoint_that_a_log_begins_with_stays_whatever_the_times_of_its_files(lake: Lake) -> None:
+    log, checkpoints = summed_up(lake, 3)
+    make_older(30, *checkpoints[:-1])
+    chores(lake)
+    base = int(checkpoints[-2].name.partition(".")[0])
+    assert min(path.name for path in log.iterdir()).startswith(f"{base:020}")
+    rows = {version: slices(lake, version) for version in range(base, lake.delta("slices").version() + 1)}
+    # As after a copy that keeps no times.
+    make_older(2, *log.iterdir())
+    chores(lake)
+    assert {version: slices(lake, version) for version in rows} == rows
+
+
+def test_of_the_checkpoints_since_then_the_last_stays_and_all_versions_can_be_read(lake: Lake) -> None:
+    log, checkpoints = summed_up(lake, 4)
     rows = {version: slices(lake, version) for version in range(lake.delta("slices").version() + 1)}
-    checkpoints = sorted(log.glob("*.checkpoint.parquet"))
     assert len(checkpoints) > 3
     assert "logs" not in counts(chores(lake))
     age(lake, 2)

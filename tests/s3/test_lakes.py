@@ -194,3 +194,19 @@ def test_a_lake_that_is_not_there_and_one_of_another_kind_of_url_are_told(
     for address, message in said.items():
         result = CliRunner().invoke(main, ["report", "summary"], env={"DEMETER_LAKE": address})
         assert (result.exit_code, one_line(result)) == (2, message)
+
+
+def test_one_who_had_a_table_open_before_its_log_was_cut_finds_the_newest_rows(
+    both: tuple[Lake, Lake], lake: Lake
+) -> None:
+    reader = Lake(str(lake))
+    opened = reader.delta("slices").version()
+    for _ in range(2):
+        lake.append("slices", lake.delta("slices").to_pyarrow_table().slice(0, 1))
+    lake.delta("slices").create_checkpoint()
+    base = lake.delta("slices").version()
+    log = lake.location("slices") / "_delta_log"
+    for version in range(base):
+        (log / f"{version:020}.json").remove()
+    assert opened < base
+    assert reader.delta("slices").version() == base
