@@ -120,6 +120,44 @@ def test_what_a_killed_run_left_of_its_draft_is_not_taken_up(
     assert shown(lake) == anew(lake)
 
 
+@pytest.mark.parametrize(
+    "did",
+    [
+        "drop view usage_daily",
+        "drop view instances",
+        "create or replace view instances as select 1 as id",
+        "drop view usage_daily; create table usage_daily (a int)",
+        "create table own as select range as a from range(100000)",
+        "create or replace macro keys_of_views() as '[]'",
+    ],
+)
+def test_what_a_client_did_to_the_file_is_undone_and_costs_no_sweep(
+    did: str, lake: Lake, service: Emulator
+) -> None:
+    file = lake.path / viewfile.FILE
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(did)
+    # Whatever the lake has meanwhile lost.
+    (lake.path / "marts" / marts.CURRENT).unlink()
+    assert swept(service, lake).error is None
+    found = shown(lake)
+    assert "usage_daily" not in found
+    assert found == anew(lake)
+    with duckdb.connect(str(file), read_only=True) as connection:
+        assert connection.execute("select count(*) from duckdb_tables()").fetchall() == [(0,)]
+
+
+def test_a_link_in_the_place_of_the_draft_is_not_followed(
+    lake: Lake, service: Emulator, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("kept")
+    (lake.path / f".{viewfile.FILE}").symlink_to(other)
+    swept(service, lake)
+    assert other.read_text() == "kept"
+    assert not (lake.path / viewfile.FILE).is_symlink()
+
+
 def test_a_view_that_is_no_longer_there_is_dropped(lake: Lake, service: Emulator) -> None:
     (lake.path / "marts" / marts.CURRENT).unlink()
     swept(service, lake)
