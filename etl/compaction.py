@@ -17,6 +17,8 @@ ROW_GROUP_ROWS = 32_768
 WRITER = deltalake.WriterProperties(
     compression="ZSTD", compression_level=3, max_row_group_size=ROW_GROUP_ROWS
 )
+# After a commit Delta would cut logs by itself, which knows nothing of the versions that readers keep to.
+HOOKS = deltalake.PostCommitHookProperties(cleanup_expired_logs=False)
 
 
 def merge(delta: deltalake.DeltaTable, column: str | None = None) -> None:
@@ -24,9 +26,16 @@ def merge(delta: deltalake.DeltaTable, column: str | None = None) -> None:
     for day in crowded(delta):
         chosen = [(delta.metadata().partition_columns[0], "=", day)] if day else None
         if column:
-            delta.optimize.z_order([column], partition_filters=chosen, writer_properties=WRITER)
+            delta.optimize.z_order(
+                [column],
+                partition_filters=chosen,
+                writer_properties=WRITER,
+                post_commithook_properties=HOOKS,
+            )
         else:
-            delta.optimize.compact(partition_filters=chosen, writer_properties=WRITER)
+            delta.optimize.compact(
+                partition_filters=chosen, writer_properties=WRITER, post_commithook_properties=HOOKS
+            )
 
 
 def sorted_by(table: Table) -> str | None:

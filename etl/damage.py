@@ -31,6 +31,8 @@ REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 BACKUP = "restore it from a backup"
 # What to do, by the first pattern that the path of a file in the lake matches.
 ADVICE = {
+    r"tables/.*/_delta_log/(_last_checkpoint|.*\.checkpoint\.parquet)": f"move it and _last_checkpoint beside it away, which "
+    f"suffices where the log has an entry 00000000000000000000.json; else {BACKUP}",
     r"marts/": "run `demeter build --full`, which works all of them out anew",
     r"tables/rewrite\.json": f"{BACKUP}, or remove it if no replay was killed",
     r"forgetting\.json": f"{BACKUP}, or remove it and run `demeter forget` again",
@@ -144,6 +146,7 @@ def _checks_of_log(table: Place) -> Iterator[tuple[Place, Callable[[Place], obje
     files = list((table / "_delta_log").files(deep=False))
     yield from ((place, _commit) for place in files if COMMIT.fullmatch(place.name))
     yield from ((place, _parquet) for place in files if place.name.endswith(".checkpoint.parquet"))
+    yield table / "_delta_log" / "_last_checkpoint", _hint
 
 
 def _if_there(check: Callable[[Place], object]) -> Callable[[Place], None]:
@@ -181,9 +184,28 @@ def _commit(place: Place) -> None:
         raise ValueError
 
 
+def _hint(place: Place) -> None:
+    """Raise ValueError if a table cannot be opened for a hint at a checkpoint that is not there."""
+    log = place.parent
+    try:
+        table_at(log.parent)
+    except SUSPECT:
+        if not (log / f"{place.json()['version']:020}.checkpoint.parquet").exists():
+            raise ValueError from None
+
+
 def _footer(place: Place) -> None:
     with place.open() as file:
         pq.read_metadata(file)
+
+
+def is_whole(place: Place) -> bool:
+    """Whether a Parquet file has the end that says what it holds."""
+    try:
+        _footer(place)
+    except SUSPECT:
+        return False
+    return True
 
 
 def _parquet(place: Place) -> None:

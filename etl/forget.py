@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from etl import damage, marts, raw, rewrite, viewfile
 from etl.build import build
 from etl.columns import quoted
-from etl.compaction import WRITER
+from etl.compaction import HOOKS, WRITER
 from etl.damage import Damaged, table_at
 from etl.dictionary import TABLES, Table
 from etl.lake import Lake
@@ -123,6 +123,7 @@ def _erase_table(lake: Lake, table: Table, person: Person) -> None:
                 mode="overwrite",
                 predicate=f"observed_date = {quoted(day)}" if day else None,
                 writer_properties=WRITER,
+                post_commithook_properties=HOOKS,
             )
 
 

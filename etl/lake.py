@@ -21,7 +21,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from etl import damage, stores
 from etl.columns import quoted
-from etl.compaction import WRITER, checkpoint, crowded, day_of, is_long, merge, sorted_by
+from etl.compaction import HOOKS, WRITER, checkpoint, crowded, day_of, is_long, merge, sorted_by
 from etl.damage import table_at
 from etl.dictionary import TABLES, Table, all_columns, table
 from etl.errors import LakeBusy, UsageError
@@ -195,7 +195,13 @@ class Lake:
         for _ in range(MOST_CONFLICTS):
             with suppress(CommitFailedError):
                 added = rows().cast(wanted)
-                deltalake.write_deltalake(self.delta(name), added, mode="append", writer_properties=WRITER)
+                deltalake.write_deltalake(
+                    self.delta(name),
+                    added,
+                    mode="append",
+                    writer_properties=WRITER,
+                    post_commithook_properties=HOOKS,
+                )
                 return
             # Rows were deleted meanwhile, which Delta takes for a conflict; what is added rests on none.
             self.delta(name).update_incremental()
@@ -210,6 +216,7 @@ class Lake:
             mode="overwrite",
             predicate=f"project_id = {quoted(project_id)} and sweep_id >= {quoted(since)}",
             writer_properties=WRITER,
+            post_commithook_properties=HOOKS,
         )
 
     def commit(self, sweep_id: str, project_id: str, rows: Iterable[tuple[str, Rows]]) -> None:
@@ -232,7 +239,9 @@ class Lake:
         if sweep_id:
             with self.lock("house", wait=True):
                 for each in TABLES:
-                    self.delta(each.name).delete(f"sweep_id = {quoted(sweep_id)}")
+                    self.delta(each.name).delete(
+                        f"sweep_id = {quoted(sweep_id)}", post_commithook_properties=HOOKS
+                    )
         self._marker(project_id).remove()
 
     def killed(self, project_id: str) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from etl import damage
 from etl.columns import quoted
-from etl.compaction import WRITER, checkpoint, crowded, merge
+from etl.compaction import HOOKS, WRITER, checkpoint, crowded, merge
 from etl.damage import table_at
 from etl.errors import LakeBusy, UsageError
 from etl.lake import Lake
@@ -184,6 +184,7 @@ def write(lake: Lake, name: str, rows: pa.Table) -> int:
         mode="overwrite",
         schema_mode="overwrite",
         writer_properties=WRITER,
+        post_commithook_properties=HOOKS,
         storage_options=lake.store.options,
     )
     return table_at(location).version()
@@ -220,7 +221,12 @@ def write_days(lake: Lake, name: str, rows: pa.Table, dates: Sequence[date]) -> 
     delta = table_at(_location(lake, name))
     listed = ", ".join(quoted(day.isoformat()) for day in dates)
     deltalake.write_deltalake(
-        delta, rows, mode="overwrite", predicate=f"{DAY} in ({listed})", writer_properties=WRITER
+        delta,
+        rows,
+        mode="overwrite",
+        predicate=f"{DAY} in ({listed})",
+        writer_properties=WRITER,
+        post_commithook_properties=HOOKS,
     )
     return table_at(_location(lake, name)).version()
 
@@ -230,7 +236,7 @@ def restore(lake: Lake, published: Published) -> None:
     for name in PARTITIONED:
         delta = table_at(_location(lake, name))
         if delta.version() != published.versions[name]:
-            delta.restore(published.versions[name])
+            delta.restore(published.versions[name], post_commithook_properties=HOOKS)
 
 
 def tag(lake: Lake) -> str:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from etl import marts
-from etl.compaction import day_of
+from etl.compaction import HOOKS, day_of
 from etl.lake import Lake
 from etl.sparkviews import address
 
@@ -71,7 +71,11 @@ def _commit(location: Path, name: str, rows: DataFrame, actions: list[AddAction]
     schema, days = _schema(rows), marts.partitions(name)
     if deltalake.DeltaTable.is_deltatable(str(location)):
         deltalake.DeltaTable(str(location)).create_write_transaction(
-            [*actions], mode="overwrite", schema=schema, partition_by=days
+            [*actions],
+            mode="overwrite",
+            schema=schema,
+            partition_by=days,
+            post_commithook_properties=HOOKS,
         )
     else:
         create_table_with_add_actions(

@@ -206,9 +206,10 @@ class _Chores:
                     yield folder
 
     def _deltas(self) -> Iterator[tuple[Place, int | None]]:
-        """The folders of all tables and marts; with the version of a mart that readers see."""
+        """The folders of all tables and marts; with the version that readers keep to, if it is not the last."""
+        rewritten = rewrite.current(self.lake).versions
         for each in TABLES:
-            yield self.lake.location(each.name), None
+            yield self.lake.location(each.name), rewritten.get(each.name)
         built = marts.published(self.lake)
         versions = built.versions if built else {}
         for name, location in marts.locations(self.lake).items():
@@ -236,7 +237,9 @@ class _Chores:
         written = {
             number: found.modified_at
             for place, (number, found) in files.items()
-            if place.name.endswith(".parquet") and (version is None or number <= version)
+            if place.name.endswith(".parquet")
+            and (version is None or number <= version)
+            and damage.is_whole(place)
         }
         summed_up = sorted(written)
         old = self.now - min(timedelta(hours=self.settings.vacuum_hours), LONGEST_LOG)

@@ -71,6 +71,8 @@ def _write(lake: Lake, is_anew: bool) -> None:
         told = json.dumps({"made_by": made_by, "content": _content(connection), "views": keys})
         connection.execute(f"create or replace macro lake.{KEYS}() as {quoted(told)}")
         connection.execute("detach lake")
+        # Nor is what a client that was killed had not put into the file of before.
+        (lake.path / f"{FILE}.wal").unlink(missing_ok=True)
         draft.replace(lake.path / FILE)
 
 

@@ -110,7 +110,9 @@ def _views(lake: Lake, connection: duckdb.DuckDBPyConnection, versions: Mapping[
     # An earlier demeter may have stored what is worked out from others now: those until the next build.
     known, made_by = (built.versions, built.memory) if built else ({}, "")
     for name, version in known.items():
-        yield View(name, partial(_mart, lake, name, version), f"version {version} of {made_by}")
+        # Spark keeps no memory, and after a mart was damaged its versions begin anew.
+        key = f"version {version} of {made_by}" if made_by else ""
+        yield View(name, partial(_mart, lake, name, version), key)
     for name, sources in marts.DERIVED.items():
         if name not in known and set(sources) <= set(known):
             yield View(name, partial(sqlfiles.text, "marts", name))

@@ -350,6 +350,23 @@ def test_a_disk_that_fails_makes_nobody_forget_the_rest_of_a_page(lake: Lake) ->
     assert list(raw.pages(lake.place(path.parent.relative_to(lake.path).as_posix()), WHOLE))
 
 
+@pytest.mark.parametrize("harm", [away, empty, zeros])
+def test_a_hint_at_a_checkpoint_that_cannot_be_read_is_named_with_what_helps(lake: Lake, harm: Harm) -> None:
+    before = rows_of(lake, "slices")
+    lake.delta("slices").create_checkpoint()
+    log = lake.path / "tables" / "slices" / "_delta_log"
+    hint, [checkpoint] = log / "_last_checkpoint", log.glob("*.checkpoint.parquet")
+    harm(checkpoint)
+    result = CliRunner().invoke(main, ["--lake", str(lake.path), "sql", "from slices"])
+    assert result.exit_code == 2
+    named = checkpoint if checkpoint.exists() else hint
+    assert one_line(result).startswith(f"{named} cannot be read (what it holds is damaged): move it")
+    # As it says.
+    hint.unlink()
+    checkpoint.unlink(missing_ok=True)
+    assert rows_of(Lake(lake.path), "slices") == before
+
+
 def test_a_sound_lake_has_no_file_to_name(lake: Lake) -> None:
     assert damage.find(lake.root) is None
     assert published(lake)

@@ -24,13 +24,13 @@ import lakes
 import pytest
 from click.testing import CliRunner, Result
 
-from etl import marts, upkeep, viewfile, views
+from etl import marts, rewrite, upkeep, viewfile, views
 from etl.cli import main
 from etl.compaction import COMMITS_BEFORE_CHECKPOINT
 from etl.dictionary import kept
 from etl.lake import Lake
 from etl.settings import Settings
-from etl.upkeep import Chore
+from etl.upkeep import Chore, _Chores
 
 pytestmark = pytest.mark.long
 
@@ -250,6 +250,47 @@ def test_the_checkpoint_that_a_log_begins_with_stays_whatever_the_times_of_its_f
     make_older(2, *log.iterdir())
     chores(lake)
     assert {version: slices(lake, version) for version in rows} == rows
+
+
+def test_no_log_is_cut_at_a_checkpoint_that_cannot_be_read(lake: Lake) -> None:
+    log, checkpoints = summed_up(lake, 1)
+    for number in range(3):
+        lake.append("slices", lake.delta("slices").to_pyarrow_table().slice(number, 0))
+    before = contents(lake)
+    # The power went while the next one was written.
+    (log / f"{lake.delta('slices').version():020}.checkpoint.parquet").touch()
+    age(lake, 30)
+    chores(Lake(lake.path))
+    assert checkpoints[-1].exists()
+    assert contents(lake) == before
+
+
+def test_what_readers_keep_to_while_rows_are_replaced_is_not_removed(lake: Lake) -> None:
+    before = contents(lake)
+    rows = lake.delta("instances").to_pyarrow_table(filters=[("project_id", "=", PROJECT)])
+    with rewrite.at_once(lake, PROJECT, "0"):
+        lake.replace("instances", PROJECT, "0", rows.slice(0, 1).to_reader())
+        # A run that was at its other chores when this began.
+        begun = _Chores(Settings(vacuum_hours=0), lake, True)
+        begun.vacuum()
+        begun.logs()
+        assert contents(lake) == before
+
+
+def test_no_commit_cuts_a_log_for_readers_keep_to_versions_of_it(lake: Lake) -> None:
+    before, built = contents(lake), marts.published(lake)
+    assert built
+    rows = deltalake.DeltaTable(mart(lake)).to_pyarrow_table()
+    days = sorted(set(rows["usage_date"].to_pylist()))
+    for _ in range(12):
+        # A build that was killed before it published.
+        marts.Store(lake, built)
+        marts.write_days(lake, "usage_daily", rows, days)
+    chores(lake)
+    age(lake, 33 * 24)
+    marts.Store(lake, built)
+    marts.write_days(lake, "usage_daily", rows, days)
+    assert contents(lake) == before
 
 
 def test_of_the_checkpoints_since_then_the_last_stays_and_all_versions_can_be_read(lake: Lake) -> None:

@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import deltalake
 import duckdb
 import pytest
 from support import document, swept
@@ -156,6 +158,37 @@ def test_a_link_in_the_place_of_the_draft_is_not_followed(
     swept(service, lake)
     assert other.read_text() == "kept"
     assert not (lake.path / viewfile.FILE).is_symlink()
+
+
+KILLED = (
+    "import duckdb, os, sys; connection = duckdb.connect(sys.argv[1]); "
+    "connection.execute('insert into own values (1)'); os._exit(9)"
+)
+
+
+def test_what_a_killed_client_left_beside_the_file_harms_no_later_one(lake: Lake) -> None:
+    file = lake.path / viewfile.FILE
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("create table own (a int)")
+    subprocess.run([sys.executable, "-c", KILLED, str(file)], check=False)  # noqa: S603
+    assert file.with_name(f"{file.name}.wal").exists()
+    fresh = anew(lake)
+    assert shown(lake) == fresh
+
+
+def test_marts_of_spark_which_keeps_no_memory_are_told_apart_by_their_files(lake: Lake) -> None:
+    built, place = marts.published(lake), marts.locations(lake)["usage_daily"]
+    assert built
+    rows = deltalake.DeltaTable(place.uri).to_pyarrow_table()
+    for _ in range(2):
+        # The second time after the mart was damaged, by a build that was killed before it came to the views.
+        place.clear()
+        versions = {**built.versions, "usage_daily": marts.write(lake, "usage_daily", rows)}
+        marts.publish(lake, replace(built, memory="", versions=versions), marts.tag(lake))
+        viewfile.update(lake)
+        with duckdb.connect(str(lake.path / viewfile.FILE), read_only=True) as connection:
+            [(count,)] = connection.execute("select count(*) from usage_daily").fetchall()
+        assert count == rows.num_rows
 
 
 def test_a_view_that_is_no_longer_there_is_dropped(lake: Lake, service: Emulator) -> None:
