@@ -31,8 +31,8 @@ REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 BACKUP = "restore it from a backup"
 # What to do, by the first pattern that the path of a file in the lake matches.
 ADVICE = {
-    r"tables/.*/_delta_log/(_last_checkpoint|.*\.checkpoint\.parquet)": f"move it and _last_checkpoint beside it away, which "
-    f"suffices where the log has an entry 00000000000000000000.json; else {BACKUP}",
+    r"tables/.*/_delta_log/(_last_checkpoint|.*\.checkpoint\.parquet)": "move it and _last_checkpoint beside "
+    f"it away, which suffices where the log has an entry 00000000000000000000.json; else {BACKUP}",
     r"marts/": "run `demeter build --full`, which works all of them out anew",
     r"tables/rewrite\.json": f"{BACKUP}, or remove it if no replay was killed",
     r"forgetting\.json": f"{BACKUP}, or remove it and run `demeter forget` again",

@@ -14,7 +14,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 import boto3
-from boto3.exceptions import Boto3Error
+from boto3.exceptions import Boto3Error, S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import (
@@ -173,8 +173,12 @@ class Objects:
 
     def upload(self, file: Path, name: str) -> None:
         """Put a file, in parts if it is large."""
-        with self._told(name), file.open("rb") as content:
-            self._client.upload_fileobj(content, self.bucket, self._key(name), Config=_PARTS)
+        with self._told(name):
+            try:
+                self._client.upload_file(str(file), self.bucket, self._key(name), Config=_PARTS)
+            except S3UploadFailedError as error:
+                # It was raised while that was handled which tells what the store said.
+                raise error.__context__ or error from None
 
     def delete(self, name: str) -> None:
         """Delete an object, if it is there."""

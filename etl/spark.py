@@ -174,13 +174,13 @@ def _started(master: str) -> SparkSession:
     )
     for name, value in (LOCAL if master.startswith("local") else {}).items():
         builder = builder.config(name, value)
-    with TemporaryFile() as log:
+    with TemporaryFile() as said:
         try:
-            with _quiet(log):
+            with _quiet(said):
                 found: SparkSession = builder.getOrCreate()
         except Exception as error:
             raise ServiceUnavailable(
-                f"Spark does not start at {master}: {_reason(log) or one_line(error)}; mend that, or give "
+                f"Spark does not start at {master}: {_reason(said) or one_line(error)}; mend that, or give "
                 "another --master"
             ) from error
     atexit.register(_stop, found)
@@ -191,9 +191,10 @@ def _started(master: str) -> SparkSession:
 
 def _watch(session: SparkSession, master: str) -> None:
     """Say so, each time that it begins, where a cluster has work and no processor for it."""
-    tracker, idle_since, is_said = session.sparkContext.statusTracker(), None, False
-    with suppress(Exception):  # The session has ended.
-        while True:
+    context, idle_since, is_said = session.sparkContext, None, False
+    tracker = context.statusTracker()
+    with suppress(Exception):  # It may end between two questions.
+        while context._jsc is not None:
             stages = [tracker.getStageInfo(each) for each in tracker.getActiveStageIds()]
             if not stages or any(each and each.numActiveTasks for each in stages):
                 idle_since, is_said = None, False

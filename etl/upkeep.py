@@ -206,7 +206,7 @@ class _Chores:
                     yield folder
 
     def _deltas(self) -> Iterator[tuple[Place, int | None]]:
-        """The folders of all tables and marts; with the version that readers keep to, if it is not the last."""
+        """The folders of all tables and marts; with the version that readers keep to, if to one."""
         rewritten = rewrite.current(self.lake).versions
         for each in TABLES:
             yield self.lake.location(each.name), rewritten.get(each.name)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from etl.errors import UsageError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -40,7 +42,13 @@ def rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     columns = [_in_microseconds(column) for column in table.columns]
     whole = pa.Table.from_arrays(columns, names=table.column_names)
     for batch in whole.to_batches(max_chunksize=_ROWS_AT_A_TIME):
-        yield from zip(*(map(_in_utc, column.to_pylist()) for column in batch.columns), strict=True)
+        try:
+            found = list(zip(*(map(_in_utc, column.to_pylist()) for column in batch.columns), strict=True))
+        except OverflowError:
+            raise UsageError(
+                "a time is not within the years 1 to 9999: cast it to text, or take --format parquet"
+            ) from None
+        yield from found
 
 
 def _in_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:

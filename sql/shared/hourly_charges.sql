@@ -16,9 +16,10 @@ with kinds as (
 split as (
     select
         *,
-        running_us_min % 9 = 0
-        and running_us % 9 = 0
-        and running_us_max % 9 = 0 as is_exact
+        coalesce(
+            running_us_min % 9 = 0 and running_us % 9 = 0 and running_us_max % 9 = 0,
+            false
+        ) as is_exact
     from usage_hourly
 ),
 
