@@ -157,7 +157,9 @@ def of(lake: Lake, names: Sequence[str], asked: Asked, reading: Reading = query.
 def _facts(desk: Desk, period: Period) -> Facts:
     """What the first screen is made of."""
     # The desk for the period before is set up only where something was metered then.
-    return overview.facts(desk, lambda name: desk.before(period)(name), desk.asked.hours or str(HOURS))
+    return overview.facts(
+        desk, lambda name: desk.before(period)(name), desk.asked.hours or str(HOURS), period.day_count
+    )
 
 
 def _placed() -> set[str]:

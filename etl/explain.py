@@ -69,7 +69,8 @@ where project_id = $project and instance_id = $instance and sweep_id = $sweep
 def explain(lake: Lake, instance_id: str, day: date, project_id: str | None = None) -> dict[str, Any]:
     """The running time and cost of an instance on a day of the zone that was built in, piece by piece.
 
-    UsageError where nothing is built, or where no project or several have such an instance.
+    UsageError where nothing is built or was metered on that day, or where no project or several have such an
+    instance.
     """
     lake.check()
     built = marts.published(lake)
@@ -80,6 +81,7 @@ def explain(lake: Lake, instance_id: str, day: date, project_id: str | None = No
     connection = views.unlocked(lake)
     project_id, name = _whose(connection, instance_id, project_id)
     of = {"project": project_id, "instance": instance_id}
+    metered_seconds = _metered(connection, project_id, day)
     found = _rows(connection, _STRETCHES, **of, **{"from": begin, "to": end})
     pieces = [_piece(connection, of, row) for row in found]
     return {
@@ -88,6 +90,8 @@ def explain(lake: Lake, instance_id: str, day: date, project_id: str | None = No
         "name": name,
         "usage_date": day.isoformat(),
         "time_zone": built.tz,
+        "day_seconds": Decimal(end - begin) / 1_000_000,
+        "metered_seconds": metered_seconds,
         "running_seconds_min": _sum(pieces, "running_seconds_min"),
         "running_seconds": _sum(pieces, "running_seconds"),
         "running_seconds_max": _sum(pieces, "running_seconds_max"),
@@ -116,6 +120,19 @@ def _whose(
     return project, name
 
 
+def _metered(connection: duckdb.DuckDBPyConnection, project_id: str, day: date) -> Decimal:
+    """How long of a day was metered; UsageError where nothing was, for then nothing is known of it."""
+    found = connection.execute(
+        "select usage_date, metered_seconds from coverage where project_id = $1 order by usage_date",
+        [project_id],
+    ).fetchall()
+    seconds = dict(found).get(day)
+    if seconds is None:
+        days_there = f": there is {found[0][0]} to {found[-1][0]}" if found else ""
+        raise UsageError(f"nothing was metered on {day}, so nothing is known of it{days_there}")
+    return Decimal(seconds)
+
+
 def lines(found: dict[str, Any]) -> list[str]:
     """The explanation for people, a line each."""
     said = [
@@ -123,6 +140,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"ran {_hours(found['running_seconds'])}: at least {_hours(found['running_seconds_min'])}, "
         f"at most {_hours(found['running_seconds_max'])}",
     ]
+    if found["metered_seconds"] < found["day_seconds"]:
+        said.append(f"only {_hours(found['metered_seconds'])} of this day were metered")
     for piece in found["stretches"]:
         said += ["", f"{_clock(piece['from'])} to {_clock(piece['to'])}: {_hours(piece['running_seconds'])}"]
         if piece["running_seconds_min"] != piece["running_seconds_max"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,6 +25,7 @@ MOST_MOVERS = 4
 MOST_DEAREST = 3
 # From where on a reader should look at what a figure rests on.
 ENOUGH_COMPLETE = 99
+ENOUGH_METERED_PERCENT = 99
 LARGEST_GAP_HOURS = 2
 WIDEST_BOUNDS_PERCENT = 20
 MOST_MIDPOINTS_PERCENT = 5
@@ -48,6 +50,7 @@ class Facts:
     """The rows that the first screen is made of, by the report that they answer."""
 
     hours: str
+    day_count: int
     summary: Row
     days: list[Row]
     spenders: list[Row]
@@ -62,12 +65,14 @@ class Facts:
     unread: list[Row]
 
 
-def facts(answers: Answers, before: Answers, hours: str) -> Facts:
-    """Gather them; `before` answers for the period before, and is asked only where that was metered."""
+def facts(answers: Answers, before: Answers, hours: str, day_count: int) -> Facts:
+    """Gather those of so many days; `before` answers for the period before, and is asked only where that was
+    metered."""
     compared = _rows(answers("period_over_period"))
     was_metered = any(row["metered_days_before"] for row in compared)
     return Facts(
         hours,
+        day_count,
         _rows(answers("summary"))[0],
         _rows(answers("usage_by_day")),
         _rows(answers("top_spenders")),
@@ -167,6 +172,10 @@ def _month(budget: Sequence[Row], texts: Texts) -> Iterator[str]:
         yield _line(
             texts("month_so_far", month=month, cost=money["cost"], end=money["month_end_cost"]), "soft"
         )
+        days, past = _metered(found["metered_days"], found["project_count"]), _past_days(found)
+        if not _is_enough(days, past):
+            told = texts("month_metered", metered=number(days, 1), past=number(past, 1))
+            yield _line(told, "warn")
         over = found["month_end_over_budget"]
         if over is not None:
             most = _money(found["budget"], found["currency"])
@@ -174,6 +183,21 @@ def _month(budget: Sequence[Row], texts: Texts) -> Iterator[str]:
             yield _line(
                 told if over > 0 else texts("month_within", budget=most), "warn" if over > 0 else "soft"
             )
+
+
+def _metered(days: float | None, project_count: int) -> float:
+    """How many days were metered of each project, in the mean."""
+    return float(days or 0) / max(project_count, 1)
+
+
+def _is_enough(metered_days: float, days: float) -> bool:
+    return 100 * metered_days >= ENOUGH_METERED_PERCENT * days
+
+
+def _past_days(budget: Row) -> float:
+    """How many days of the month there were before the end of what was metered."""
+    first = budget["month_from"]
+    return calendar.monthrange(first.year, first.month)[1] - float(budget["open_days"])
 
 
 def _who(known: Facts, texts: Texts, linked: frozenset[str]) -> Iterator[str]:
@@ -349,12 +373,15 @@ def _trust(known: Facts, texts: Texts, linked: frozenset[str]) -> Iterator[str]:
 
 def _grounds(known: Facts, texts: Texts) -> Iterator[tuple[bool, str]]:
     whole = known.summary
+    metered = _metered(whole["metered_days"], len(known.compared))
+    if not _is_enough(metered, known.day_count):
+        yield False, texts("trust_metered", metered=number(metered, 1), whole=number(known.day_count))
     complete = whole["complete_percent"]
     if complete is not None:
         # More than are expected is no more than all: the first day has a sweep at each end of its intervals.
         expected = whole["expected_sweep_count"]
         counts = {"complete": min(whole["complete_sweep_count"], expected), "expected": expected}
-        share = number(min(complete, 100), 1)
+        share = number(complete, 1)
         yield complete >= ENOUGH_COMPLETE, texts("trust_sweeps", percent=share, **counts)
     broken = {"incomplete": whole["incomplete_sweep_count"], "failed": whole["failed_sweep_count"]}
     if any(broken.values()):

@@ -6,17 +6,21 @@ import json
 import re
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from lakes import PROJECTS
-from support import one_line
+from support import document, one_line, swept
 
 from etl import explain, query
+from etl.build import build
 from etl.cli import main
+from etl.emulator import Clock, Emulator
 from etl.errors import UsageError
 from etl.lake import Lake
+from etl.settings import Settings
 
 DAY = date(2026, 10, 12)
 FIRST, SECOND = PROJECTS
@@ -133,3 +137,29 @@ def test_what_was_never_seen_is_said_so(instance: str, project: str | None, buil
 def test_a_lake_without_marts_says_what_to_run(lake: Lake) -> None:
     with pytest.raises(UsageError, match="run `demeter build` first"):
         explain.explain(lake, "DE-1", DAY)
+
+
+def test_a_day_of_which_nothing_was_metered_has_no_figure(built_lake: Lake) -> None:
+    result = run(built_lake, "DE-1", "--day", "2026-12-14", "--project-id", FIRST)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert one_line(result) == (
+        "nothing was metered on 2026-12-14, so nothing is known of it: there is 2026-10-12 to 2026-10-13"
+    )
+
+
+def test_a_day_that_was_metered_in_part_says_so(lake_of_six_hours: Lake) -> None:
+    found = explain.explain(lake_of_six_hours, str(document(1)["id"]), DAY)
+    assert (found["day_seconds"], found["metered_seconds"]) == (86400, 6 * 3600)
+    assert "only 6:00:00 of this day were metered" in explain.lines(found)
+
+
+@pytest.fixture
+def lake_of_six_hours(tmp_path: Path) -> Lake:
+    """A lake of two sweeps six hours apart."""
+    with Emulator.of_documents([document(1)], clock=Clock.at("2026-10-12T06:00:00Z")) as service:
+        lake = Lake(tmp_path / "lake")
+        swept(service, lake)
+        service.clock.advance(hours=6)
+        swept(service, lake)
+    build(Settings(lake=str(lake.path), tz="UTC"), lake)
+    return lake

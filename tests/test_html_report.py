@@ -72,6 +72,13 @@ def test_the_first_screen_has_the_total_with_what_is_not_in_it(whole: str) -> No
         assert expected in told
 
 
+def test_the_first_screen_says_how_many_of_its_days_were_metered(built_lake: Lake, whole: str) -> None:
+    told = Page(page_of(built_lake, Asked(since="2026-10"))).words["glance"]
+    assert "1.1 of 31 days were metered: what ran on the others is in no figure" in told
+    assert "Only 1.1 of its first 12.0 days were metered, and only they are in these figures" in told
+    assert "were metered: " not in Page(whole).words["glance"]
+
+
 def test_what_could_be_stopped_counts_an_instance_once_and_says_what_is_not_known(built_lake: Lake) -> None:
     facts = edition.of(built_lake, [], DAY).facts
     assert facts is not None

@@ -37,7 +37,9 @@ select
     coverage.expected_sweep_count,
     six_decimals(
         100
-        * cast(coverage.complete_sweep_count as double)
+        * cast(
+            least(coverage.complete_sweep_count, coverage.expected_sweep_count) as double
+        )
         / nullif(coverage.expected_sweep_count, 0)
     ) as complete_percent,
     coverage.incomplete_sweep_count,

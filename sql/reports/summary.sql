@@ -99,7 +99,9 @@ select
     covered.expected_sweep_count,
     six_decimals(
         100
-        * cast(covered.complete_sweep_count as double)
+        * cast(
+            least(covered.complete_sweep_count, covered.expected_sweep_count) as double
+        )
         / nullif(covered.expected_sweep_count, 0)
     ) as complete_percent,
     six_decimals(cast(covered.largest_gap_seconds as double) / 3600)
