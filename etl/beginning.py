@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from etl.errors import CheckFailed, UsageError
 from etl.settings import Settings, check_project, check_url, settings_of
-from etl.sources import DEFAULT_FILE
+from etl.sources import DEFAULT_FILE, PREFIX
 
 # What each way to sign in wants, by the option that begins it.
 WAYS: Mapping[str, tuple[str, ...]] = {
@@ -78,6 +79,14 @@ def init(given: dict[str, Any], /, force: bool, no_test: bool, **told: Any) -> N
         _check(name, value, bool(values.get("allow_http")))
     settingsfile.write(path, settingsfile.text(_placed(values)), force=force)
     click.echo(f"wrote {path}: every setting is in it, with its meaning")
+    for name, value in _placed(values).items():
+        before = os.environ.get(PREFIX + name.upper())
+        if before and before != str(value):
+            click.echo(
+                f"{PREFIX}{name.upper()} is set in the environment and goes before {name} in this file: "
+                "unset it to use the file's",
+                err=True,
+            )
     if no_test:
         settings_of({"lake": None, "file": path})
         click.echo("next: demeter check", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -29,6 +30,14 @@ def private() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def to_replace(path: Path) -> Path:
+    """The file that a path stands for, links followed; OSError where a device or the like is there."""
+    found = path.resolve()
+    if found.exists() and not found.is_file():
+        raise OSError(errno.EINVAL, "it is no file")
+    return found
 
 
 def replace_text(path: Path, text: str) -> None:

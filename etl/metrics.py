@@ -11,6 +11,7 @@ from prometheus_client import Gauge as PrometheusGauge
 from prometheus_client.exposition import write_to_textfile
 
 from etl import views
+from etl.directory import to_replace
 from etl.errors import UsageError
 from etl.lake import Lake
 
@@ -70,7 +71,7 @@ def write(lake: Lake, path: Path) -> None:
         for labels, value in each.values:
             gauge.labels(**labels).set(value)
     try:
-        write_to_textfile(str(path), registry)
+        write_to_textfile(str(to_replace(path)), registry)
     except OSError as error:
         said = error.strerror or error
         raise UsageError(f"metrics_file {path} cannot be written: {said}; name another file") from None

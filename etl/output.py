@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from etl.errors import UsageError
 from etl.render import FORMATS, write
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, str]
+
+# What files are called that hold a table as people read it.
+TEXTS = ("txt", "text", "log", "out")
 
 AS_FORMAT = click.option(
     "--format", type=click.Choice(FORMATS), help="How to show it; by the name of FILE, else as a table."
@@ -28,8 +32,14 @@ TO_FILE = click.option(
 
 
 def format_of(format: str | None, output: Path | None) -> str:
-    """The format asked for, else the one that the file is named after, else the table."""
+    """The format asked for, else the one that the file is named after, else the table.
+
+    UsageError for a file that is named after none.
+    """
     suffix = output.suffix.removeprefix(".").lower() if output else ""
+    if not format and suffix and suffix not in (*FORMATS, *TEXTS):
+        names = ", ".join(f".{each}" for each in FORMATS if each != "table")
+        raise UsageError(f"{output} is named after no format: its name ends with {names}, or give --format")
     return format or (suffix if suffix in FORMATS else "table")
 
 

@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 from etl import prices
+from etl.directory import to_replace
 from etl.errors import UsageError
 from etl.inquiry import Product, Quote
 
@@ -94,15 +95,19 @@ class Book:
 
     def write(self) -> None:
         """Write the book in the place of the old one, if it can be read."""
-        place = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            place.write_text(self._text(), encoding="utf-8")
-            prices.read(place)
-            place.replace(self.path)
+            self._put(to_replace(self.path))
         except OSError as error:
             raise UsageError(
                 f"the price book {self.path} cannot be written: {error.strerror}; name another with -o"
             ) from None
+
+    def _put(self, path: Path) -> None:
+        place = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            place.write_text(self._text(), encoding="utf-8")
+            prices.read(place)
+            place.replace(path)
         finally:
             place.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from etl.sources import TABLES, Said, Values
 # What a run with several errors ends with: what does not mend itself first, what needs nothing done last.
 WORST_FIRST = (1, 2, 5, 6, 3, 4, 7)
 MOST_NAMED = 20
+# Of a project that no table is about.
+ID = re.compile(r"[0-9a-f]{32}")
 # What says who demeter is: a project that has a way of its own takes none of these from what is said of all.
 IDENTITY = (*WAYS, "sk", "security_token")
 
@@ -80,6 +83,9 @@ def projects_of(
     if not asked:
         return known
     chosen = [each for each in known if asked in (each.name, id_of(said, each.name, environment))]
+    if not chosen and not ID.fullmatch(asked):
+        names = ", ".join(each.name for each in known[:MOST_NAMED])
+        raise UsageError(f"the settings name no project {asked!r} (they name {names}), nor is it an id")
     return chosen or [_alone(said, options, environment)]
 
 

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from etl.directory import to_replace
 from etl.errors import UsageError
 from etl.settings import Settings
 from etl.sources import PREFIX, SECRETS, TABLES, Setting, catalogue
@@ -45,8 +46,9 @@ def text(values: Mapping[str, Any]) -> str:
 
 def write(path: Path, content: str, *, force: bool) -> None:
     """Write a settings file for its owner alone; UsageError where one is there, unless told to replace it."""
-    place = path.with_name(f".{path.name}.{os.getpid()}") if force else path
     try:
+        path = to_replace(path) if force else path
+        place = path.with_name(f".{path.name}.{os.getpid()}") if force else path
         data = content.encode()
         with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)

@@ -11,9 +11,13 @@ from etl.terminal import progress_bar
 
 
 @click.command()
-@click.option("--days", default=3, show_default=True, help="Days to simulate.")
-@click.option("--every", default=90, show_default=True, help="Minutes between two sweeps.")
-@click.option("--instances", default=200, show_default=True, help="Instances of the fleet.")
+@click.option("--days", default=3, type=click.IntRange(1, 366), show_default=True, help="Days to simulate.")
+@click.option(
+    "--every", default=90, type=click.IntRange(1, 1440), show_default=True, help="Minutes between two sweeps."
+)
+@click.option(
+    "--instances", default=200, type=click.IntRange(min=1), show_default=True, help="Instances of the fleet."
+)
 @click.pass_obj
 def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> None:
     """Show the whole line at work: sweeps of an emulated fleet, reports, and a lake to explore.
@@ -45,16 +49,36 @@ def demo(given: dict[str, Any], /, days: int, every: int, instances: int) -> Non
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8642, show_default=True, help="Port to listen on; 0 takes a free one.")
-@click.option("--instances", default=200, show_default=True, help="Instances at the start.")
+@click.option(
+    "--port",
+    default=8642,
+    type=click.IntRange(0, 65535),
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--instances", default=200, type=click.IntRange(min=0), show_default=True, help="Instances at the start."
+)
 @click.option(
     "--projects", default=1, type=click.IntRange(min=1), show_default=True, help="Projects, a fleet each."
 )
-@click.option("--days", default=7.0, show_default=True, help="Days that the fleet lives.")
+@click.option(
+    "--days",
+    default=7.0,
+    type=click.FloatRange(min=0, min_open=True),
+    show_default=True,
+    help="Days that the fleet lives.",
+)
 @click.option("--seed", default=7, show_default=True, help="Draws another fleet.")
 @click.option("--sample", is_flag=True, help="Serve the reference's sample response instead of a fleet.")
 @click.option("--at", "instant", help="What its clock shows at the start (ISO 8601); now unless given.")
-@click.option("--speed", default=1.0, show_default=True, help="How fast its clock runs; 0 stands still.")
+@click.option(
+    "--speed",
+    default=1.0,
+    type=click.FloatRange(min=0),
+    show_default=True,
+    help="How fast its clock runs; 0 stands still.",
+)
 @click.option("--fault", "faults", multiple=True, help="A fault as NAME=VALUE, e.g. page_cap=50; repeatable.")
 def emulate(
     host: str,

@@ -139,6 +139,8 @@ def test_a_query_that_fails_leaves_the_file_as_it_was(small_lake: Lake, tmp_path
         (("sql", "from instnces"), 'Did you mean "instances"?'),
         (("report", "queu_now"), "there is no report 'queu_now': did you mean 'queue_now'?"),
         (("schema", "instnces"), "there is no table 'instnces': did you mean 'instances'?"),
+        (("sql", COUNT, "-o", "x.xslx"), "x.xslx is named after no format: its name ends with .csv"),
+        (("sql", "select 'infinity'::timestamptz as t"), "a time is not within the years 1 to 9999"),
         (("sql", COUNT, "-o", "/nowhere/at/all.csv"), "cannot write /nowhere/at/all.csv"),
     ],
 )
@@ -150,6 +152,23 @@ def test_a_mistake_is_one_line_on_standard_error_and_status_2(
     assert message in result.stderr
     assert result.stderr.startswith("demeter: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("emulate", "--port", "99999"),
+        ("emulate", "--speed", "-3"),
+        ("emulate", "--instances", "-4"),
+        ("demo", "--every", "0"),
+        ("demo", "--days", "0"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_by_its_option(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    result = demeter(*arguments, lake=Lake(tmp_path / "lake"))
+    assert result.exit_code == 2
+    assert f"Invalid value for '{arguments[1]}': {arguments[2]}" in result.stderr
+    assert not (tmp_path / "lake").exists()
 
 
 def test_a_trace_is_shown_when_it_is_asked_for(small_lake: Lake) -> None:

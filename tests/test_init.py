@@ -102,6 +102,28 @@ def test_a_file_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> None
     assert [each.name for each in tmp_path.iterdir()] == ["demeter.toml"]
 
 
+def test_a_link_leads_to_the_file_that_is_replaced_and_a_device_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "kept.toml").write_text("limit = 7\n")
+    (tmp_path / "demeter.toml").symlink_to("kept.toml")
+    assert init(*PLACE, "--no-test", "--force").exit_code == 0
+    assert (tmp_path / "demeter.toml").is_symlink()
+    assert load({}, {}, tmp_path / "kept.toml").project_id == PROJECT
+    (tmp_path / "demeter.toml").unlink()
+    os.mkfifo(tmp_path / "demeter.toml")
+    refused = init(*PLACE, "--no-test", "--force")
+    assert (refused.exit_code, one_line(refused)) == (
+        2,
+        "demeter.toml cannot be written: it is no file; name another file with --settings",
+    )
+    assert (tmp_path / "demeter.toml").is_fifo()
+
+
+def test_what_the_environment_says_before_the_file_is_told(tmp_path: Path) -> None:
+    found = init(*PLACE, "--no-test", DEMETER_ENDPOINT="http://127.0.0.1:1", DEMETER_PROJECT_ID=PROJECT)
+    assert "DEMETER_ENDPOINT is set in the environment and goes before endpoint in this file" in found.stderr
+    assert "DEMETER_PROJECT_ID" not in found.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

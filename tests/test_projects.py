@@ -144,6 +144,15 @@ def test_a_sweep_is_of_one_project_by_its_name_or_its_id(file: Path, tmp_path: P
     assert counts(tmp_path) == dict(zip(IDS.values(), (1, 2, 3), strict=True))
 
 
+def test_a_name_that_is_no_projects_is_not_swept(file: Path, tmp_path: Path) -> None:
+    result = demeter(file, "sweep", "--project-id", "visoin")
+    assert (result.exit_code, one_line(result)) == (
+        2,
+        "the settings name no project 'visoin' (they name vision, speech, robots), nor is it an id",
+    )
+    assert not (tmp_path / "lake").exists()
+
+
 def test_what_is_said_of_a_project_wins_and_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     path = written(
         tmp_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from click.testing import CliRunner, Result
 from lakes import MIDNIGHT, lives
 from support import environment_for, one_line
 
+from etl import metrics
 from etl.cli import main
 from etl.emulator import Answer, Clock, Emulator
 from etl.emulator.rows import Documents
+from etl.errors import UsageError
+from etl.lake import Lake
 
 REPORTS = "summary, usage_by_user, inventory_by_status"
 
@@ -101,6 +105,13 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_sweep(
     assert result.exit_code == 2
     assert said in one_line(result)
     assert not (tmp_path / "lake").exists()
+
+
+def test_a_metrics_file_that_is_a_device_stays_one(tmp_path: Path, small_lake: Lake) -> None:
+    os.mkfifo(tmp_path / "gauges")
+    with pytest.raises(UsageError, match="cannot be written: it is no file"):
+        metrics.write(small_lake, tmp_path / "gauges")
+    assert (tmp_path / "gauges").is_fifo()
 
 
 def test_a_metrics_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
