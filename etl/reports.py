@@ -168,7 +168,7 @@ def show(lake: Lake, name: str, rows: int) -> None:
     sys.stdout.write(f"\n{' '.join([chosen.question, chosen.note]).strip()}\n\n")
     write(answer.select(telling).slice(0, rows), "table")
     if answer.num_rows > rows:
-        sys.stdout.write(f"and {answer.num_rows - rows} more: demeter report {name}\n")
+        sys.stdout.write(f"and {answer.num_rows - rows} more: demeter --lake {lake} report {name}\n")
 
 
 def _refuse_others(chosen: Report, asked: Asked) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from etl.emulator import ERRORS, Emulator
+from etl.emulator import ERRORS, Clock, Emulator, Faults, FleetSettings
+from etl.emulator.commands import serve
 
 
 @pytest.fixture
@@ -117,3 +118,28 @@ def test_the_token_endpoint_can_fail_too(service: Emulator) -> None:
     service.faults.fail_next_token = [ERRORS["html"]]
     statuses = [ask(service, credentials(service)).status_code for _ in range(2)]
     assert statuses == [502, 201]
+
+
+@pytest.mark.parametrize("speed", [0.0, 1.0, 900.0])
+def test_the_token_that_is_printed_lasts_a_day_however_fast_the_clock_runs(
+    speed: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Emulator] = []
+    monkeypatch.setattr(Emulator, "wait", lambda self: started.append(self))
+    clock = Clock.at("2026-10-12T00:00:00Z", speed)
+    serve(
+        FleetSettings(instances=1),
+        clock,
+        Faults(),
+        projects=1,
+        sample=False,
+        host="127.0.0.1",
+        port=0,
+        say=lambda line: None,
+    )
+    [service] = started
+    token = service.token
+    clock.advance(seconds=86_300 * max(speed, 1))
+    assert service.token == token
+    clock.advance(seconds=200 * max(speed, 1))
+    assert service.token != token

@@ -32,7 +32,7 @@ class Clock:
 
     def __init__(self, start_us: int, speed: float = 0.0) -> None:
         self._start_us = start_us
-        self._speed = speed
+        self.speed = speed
         self._since = time.monotonic()
 
     @classmethod
@@ -42,8 +42,8 @@ class Clock:
 
     def now_us(self) -> int:
         """Microseconds since the epoch."""
-        elapsed = time.monotonic() - self._since if self._speed else 0.0
-        return self._start_us + int(elapsed * self._speed * 1_000_000)
+        elapsed = time.monotonic() - self._since if self.speed else 0.0
+        return self._start_us + int(elapsed * self.speed * 1_000_000)
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""

@@ -15,6 +15,9 @@ from etl.emulator.fleet import Fleet
 from etl.emulator.settings import FleetSettings
 from etl.errors import UsageError
 
+# The one that is printed cannot be renewed: it lasts a day, however fast the clock runs.
+TOKEN_SECONDS = 86_400
+
 
 def serve(
     fleet: FleetSettings,
@@ -32,7 +35,15 @@ def serve(
         service = (
             Emulator.of_sample(faults=faults, host=host, port=port)
             if sample
-            else Emulator(None, clock, faults, fleets=fleets(fleet, projects), host=host, port=port)
+            else Emulator(
+                None,
+                clock,
+                faults,
+                fleets=fleets(fleet, projects),
+                host=host,
+                port=port,
+                token_seconds=TOKEN_SECONDS * max(clock.speed, 1),
+            )
         )
         with service:
             for line in environment(service):
@@ -77,7 +88,7 @@ def instant_of(text: str | None) -> str:
 def faults_of(settings: Iterable[str]) -> Faults:
     """The faults named as NAME=VALUE, the value as JSON."""
     faults = Faults()
-    known = [field.name for field in fields(Faults)]
+    known = [field.name for field in fields(Faults) if field.init]
     for setting in settings:
         name, _, value = setting.partition("=")
         if name not in known:
