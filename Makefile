@@ -37,7 +37,7 @@ demo: .venv/ready ## Run the whole line against the emulated service: no account
 test: .venv/ready ## Run the tests: make test ARGS="-k name"
 	$(BIN)/python $(PYTEST) -m 'not long' $(ARGS)
 
-test-long: .venv/ready ## Run the tests that take their time: long histories, kills in the middle of rare work (minutes)
+test-long: .venv/ready ## Run the tests that take their time: long histories, kills, damage, upkeep, pages (minutes)
 	$(BIN)/python $(PYTEST) -m long $(ARGS)
 
 # What a machine path or a package host looks like; ma-user's home is one inside an instance.
@@ -157,8 +157,8 @@ wheel: .venv/ready ## Build the wheel, and try it in an environment of its own
 	test -s schema.txt && test -s "$$folder"/lib/python*/site-packages/etl/notebooks/tour.py && echo "The wheel works outside the checkout."
 
 # What keeps both processors busy goes one after the other; what takes one goes two at a time.
-SIDE_BY_SIDE := test-browser test-examples test-notebooks test-deploy test-many test-focus
-test-all: test-long test-lowest test-s3 test-spark ## Run what `test` leaves out: long tests, the lowest versions, an object store, Spark, a browser, README, notebooks, deploy/, many projects, FOCUS, the wheel
+SIDE_BY_SIDE := test-browser test-examples test-notebooks test-deploy test-focus
+test-all: test-long test-lowest test-many test-s3 test-spark ## Run what `test` leaves out: long tests, the lowest versions, an object store, Spark, a browser, README, notebooks, deploy/, many projects, FOCUS, the wheel
 	$(MAKE) --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) wheel $(SIDE_BY_SIDE)
 
 lock: .uv/ready ## Renew requirements/ after a change of dependencies

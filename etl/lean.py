@@ -11,7 +11,7 @@ WITH_SPARK = ("pandas",)
 
 
 class _Absent:
-    """Finds none of these packages."""
+    """Refuses to load these packages, also to who only asks whether they are there."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names

@@ -178,7 +178,8 @@ def _writer(page: Worksheet, formats: dict[str, Any], field: pa.Field) -> Callab
 
 def _width(table: pa.Table, column: int) -> int:
     """How wide a column is: as its head and its first values, within reason."""
-    shown = [table.column_names[column], *map(plain, table.column(column).slice(0, 50).to_pylist())]
+    first = rows(table.select([column]).slice(0, 50))
+    shown = [table.column_names[column], *(plain(value) for (value,) in first)]
     whole = [text.partition(".")[0] + ".00" if re.fullmatch(r"-?\d+\.\d+", text) else text for text in shown]
     return min(max(max(map(len, whole)) + 3, 9), 42)
 

@@ -113,6 +113,31 @@ def test_each_format_tells_the_same(small_lake: Lake, tmp_path: Path) -> None:
         assert all(row["instance_id"] in shown for row in expected)
 
 
+ODD = """select
+    true as a, 1::hugeint as b, 1.5::double as c, 1.25::decimal(38, 2) as d, 'text' as e, date '2026-10-12' as f,
+    timestamp '2026-10-12 00:00:00' as g, timestamptz '2026-10-12 00:00:00+00' as h,
+    timestamp_ns '2026-10-12 00:00:00.123456789' as i, time '12:00:00' as j, interval 1 day as k,
+    [1, 2] as l, {'x': 1} as m, map {'y': 2} as n, 'blob'::blob as o, null as p, 'enum'::enum('enum') as q,
+    uuid '00000000-0000-0000-0000-000000000001' as r
+"""
+PROCESS = "import sys; from etl.cli import command; sys.argv[0] = 'demeter'; command()"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_process_of_its_own_shows_each_type_in_each_format_without_numpy_and_pandas(
+    format: str, small_lake: Lake, tmp_path: Path
+) -> None:
+    output = tmp_path / f"result.{format}"
+    words = ["--lake", str(small_lake.path), "sql", ODD, "--format", format, "-o", str(output)]
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", PROCESS, *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = CliRunner().invoke(main, [*words[:-1], str(tmp_path / "with-pandas")])
+    assert shown.exit_code == 0
+    assert output.read_bytes() == (tmp_path / "with-pandas").read_bytes()
+
+
 def test_a_file_is_written_in_the_format_of_its_name(small_lake: Lake, tmp_path: Path) -> None:
     for suffix in ("csv", "json", "md", "parquet"):
         named, told = tmp_path / f"named.{suffix}", tmp_path / f"told-{suffix}"
