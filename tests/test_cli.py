@@ -114,7 +114,8 @@ def test_each_format_tells_the_same(small_lake: Lake, tmp_path: Path) -> None:
 
 
 ODD = """select
-    true as a, 1::hugeint as b, 1.5::double as c, 1.25::decimal(38, 2) as d, 'text' as e, date '2026-10-12' as f,
+    true as a, 1::hugeint as b, 1.5::double as c, 1.25::decimal(38, 2) as d, 'text' as e,
+    date '2026-10-12' as f,
     timestamp '2026-10-12 00:00:00' as g, timestamptz '2026-10-12 00:00:00+00' as h,
     timestamp_ns '2026-10-12 00:00:00.123456789' as i, time '12:00:00' as j, interval 1 day as k,
     [1, 2] as l, {'x': 1} as m, map {'y': 2} as n, 'blob'::blob as o, null as p, 'enum'::enum('enum') as q,
