@@ -157,7 +157,14 @@ def _parts(lake: Lake, chosen: Sequence[Day], files: Files) -> list[list[Day]]:
 def take_prices(settings: Settings, lake: Lake) -> None:
     """Keep the price book and the exchange rates that the settings name; else the last ones stand."""
     if settings.prices:
-        prices.store(lake.root, prices.read(Path(settings.prices)))
+        book = prices.read(Path(settings.prices))
+        if lost := prices.lost(lake.root, book):
+            log.warning(
+                "the price book %s no longer has %s: what ran on that, whenever it was, has no price now",
+                settings.prices,
+                ", ".join(lost),
+            )
+        prices.store(lake.root, book)
     if settings.exchange_rates:
         prices.store_rates(lake.root, prices.read_rates(Path(settings.exchange_rates)))
 

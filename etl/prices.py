@@ -156,6 +156,15 @@ EXCHANGE_RATES = Sheet(
 )
 
 
+def lost(lake: Place, book: pa.Table) -> list[str]:
+    """The SKUs that the price book which a lake keeps has a price of, and this one has none of."""
+    try:
+        known = load(lake)
+    except UsageError:  # It is damaged, and this one takes its place.
+        return []
+    return sorted(set(known["sku"].to_pylist()) - set(book["sku"].to_pylist()))
+
+
 def _price_id(row: Values) -> str:
     """An id that a row keeps for as long as its key and its dates stay, whatever its price."""
     names = (*PRICE_BOOK.key, "valid_from", "valid_to")

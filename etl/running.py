@@ -256,7 +256,7 @@ def _tell(outcome: Outcome, is_told: bool) -> None:
 def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> DemeterError | None:
     """Sweep, and say how that ended; what is wrong with the listing is returned."""
     from etl import contract, sweep
-    from etl.client import Client
+    from etl.client import Client, Interrupted
     from etl.directory import private
     from etl.values import visible
 
@@ -266,6 +266,9 @@ def _swept(settings: Settings, scope: Scope, *, resume: bool = False) -> Demeter
         with private(), progress_bar("listing", "instances") as progress:
             found = sweep.sweep(settings, scope, resume=resume, progress=progress, client=client)
         click.echo(sweep.line(found.told))
+        if isinstance(found.error, Interrupted):
+            # The process ends here, by the signal.
+            LOG.error("%s", found.error)
     for each in contract.told(settings, found.breaches):
         LOG.warning("%s", visible(each))
     return sweep.failure(settings, found)

@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl import prices
+from etl.build import take_prices
 from etl.errors import UsageError
 from etl.lake import Lake
+from etl.settings import Settings
 
 HEADER = "sku,region,kind,unit,currency,unit_price,valid_from,valid_to"
 BOOK = """\
@@ -429,3 +431,22 @@ def test_the_examples_in_the_documentation_are_read(tmp_path: Path) -> None:
     prices_example, rates_example = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
     assert prices.read(written(tmp_path, prices_example)).num_rows == 6
     assert prices.read_rates(written(tmp_path, rates_example)).num_rows == 2
+
+
+def test_a_book_that_lost_skus_is_taken_and_they_are_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lake, file = Lake(tmp_path / "lake"), tmp_path / "prices.csv"
+    lake.create()
+    settings = Settings(lake=str(lake.path), prices=str(file))
+    file.write_text(BOOK)
+    take_prices(settings, lake)
+    assert caplog.messages == []
+    file.write_text("\n".join(BOOK.splitlines()[:3]) + "\n")
+    for _ in range(2):
+        take_prices(settings, lake)
+    assert caplog.messages == [
+        f"the price book {file} no longer has modelarts.storage.volume, pool-1: what ran on that, whenever it "
+        "was, has no price now"
+    ]
+    assert prices.load(lake.root).num_rows == 2

@@ -51,9 +51,13 @@ def test_a_signal_ends_a_sweep_that_lists_and_the_next_one_resumes_it(
         process = start(service, lake.path)
         until(lambda: len(service.requests) >= 4)
         process.send_signal(number)
-        out, _ = process.communicate(timeout=60)
+        out, said = process.communicate(timeout=60)
         assert process.returncode == -number
         assert " is failed: " in out
+        assert said == (
+            f"demeter: {number.name} came before the listing ended: what came is kept, and "
+            "`demeter sweep --resume` goes on\n"
+        )
         [row] = query.run(lake, "select verdict, reason, page_count from sweeps").to_pylist()
         assert row["verdict"] == "failed"
         assert row["reason"].startswith(f"{number.name} came before the listing ended")
