@@ -446,7 +446,7 @@ def test_a_book_that_lost_skus_is_taken_and_they_are_named_once(
     for _ in range(2):
         take_prices(settings, lake)
     assert caplog.messages == [
-        f"the price book {file} no longer has modelarts.storage.volume, pool-1: what ran on that, whenever it "
-        "was, has no price now"
+        f"the price book {file} no longer has modelarts.storage.volume, pool-1: what ran on that, "
+        "whenever it was, has no price now"
     ]
     assert prices.load(lake.root).num_rows == 2
