@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from etl import engine
-from etl.errors import CheckFailed
+from etl.errors import CheckFailed, DemeterError
 from etl.output import AS_FORMAT, TO_FILE, show_rows
-from etl.settings import settings_of
+from etl.settings import Settings, settings_of
 from etl.terminal import progress_bar
+
+if TYPE_CHECKING:
+    from etl.checks import Finding
 
 
 def lake_of(given: dict[str, Any]) -> Any:
@@ -100,11 +103,30 @@ def check(given: dict[str, Any], /, format: str | None, output: Path | None) -> 
     settings = settings_of(given)
     found = discovery.projects_of(given["file"], {"lake": given["lake"]})
     several = [project for project in found if project.name]
-    findings = list(check_all(settings, Lake(settings.lake), several))
+    findings = [*check_all(settings, Lake(settings.lake), several), _of_run(settings)]
     show_rows([finding.row(bool(several)) for finding in findings], format, output)
     failed = [finding.subject for finding in findings if finding.status == "fail"]
     if failed:
         raise CheckFailed(f"failed: {', '.join(failed)}; look at the detail of each")
+
+
+def _of_run(settings: Settings) -> Finding:
+    """Whether what a run does after its sweeps takes the settings: a build, reports and notices."""
+    from etl import days, notify, prices, publish
+    from etl.checks import Finding
+
+    question = "Can a run build, report and notify by them?"
+    try:
+        days.zone(settings.tz)
+        publish.Chosen.of(settings)
+        notify.check(settings)
+        if settings.prices:
+            prices.read(Path(settings.prices))
+        if settings.exchange_rates:
+            prices.read_rates(Path(settings.exchange_rates))
+    except DemeterError as error:
+        return Finding("run", "fail", question, str(error))
+    return Finding("run", "ok", question)
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
 import threading
 import time
@@ -129,6 +130,27 @@ def test_a_lake_that_fails_a_check_ends_with_4(service: Emulator, tmp_path: Path
 
 
 # A sweep that waits for another one.
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TZ", "Mars/X", "there is no time zone 'Mars/X'"),
+        ("REPORTS", "nosuch", "nosuch"),
+        ("REPORTS_FORMAT", "pdf", "reports_format 'pdf'"),
+        ("PRICES", "nosuch.csv", "nosuch.csv"),
+    ],
+)
+def test_what_would_end_a_run_after_its_sweep_is_said_before(
+    name: str, value: str, said: str, service: Emulator, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    swept(service, lake)
+    environment = environment_for(service, lake.path, **{f"DEMETER_{name}": value})
+    result = CliRunner().invoke(main, ["check", "--format", "json"], env=environment)
+    [found] = [each for each in json.loads(result.stdout) if each["name"] == "run"]
+    assert (result.exit_code, found["status"]) == (4, "fail")
+    assert said in found["detail"]
 
 
 def test_a_sweep_waits_as_long_as_it_is_told_for_another_one(service: Emulator, tmp_path: Path) -> None:
