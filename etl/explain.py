@@ -128,8 +128,8 @@ def _metered(connection: duckdb.DuckDBPyConnection, project_id: str, day: date) 
     ).fetchall()
     seconds = dict(found).get(day)
     if seconds is None:
-        days_there = f": there is {found[0][0]} to {found[-1][0]}" if found else ""
-        raise UsageError(f"nothing was metered on {day}, so nothing is known of it{days_there}")
+        known = f" from {found[0][0]} to {found[-1][0]}" if found else ""
+        raise UsageError(f"nothing was metered on {day}, so nothing is known of it: name a day{known}")
     return Decimal(seconds)
 
 

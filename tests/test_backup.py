@@ -64,8 +64,15 @@ def test_a_copy_made_while_sweeps_go_on_has_every_row_of_every_sweep_in_it(
             committed(service, mine)
             mine.keep_house()
 
-    sweeper = threading.Thread(target=sweep_on)
-    sweeper.start()
+    def write_on() -> None:
+        # Pages that come while they are read, which tar tells by its exit status.
+        with (lake.path / "raw" / service.project_id / "pages").open("ab", buffering=0) as file:
+            while not over.wait(0.0005):
+                file.write(bytes(4096))
+
+    writers = [threading.Thread(target=each) for each in (sweep_on, write_on)]
+    for each in writers:
+        each.start()
     try:
         for number in range(3):
             (backup := tmp_path / str(number)).mkdir()
@@ -73,7 +80,8 @@ def test_a_copy_made_while_sweeps_go_on_has_every_row_of_every_sweep_in_it(
                 subprocess.run(["sh", "-ec", text], check=True)  # noqa: S603, S607
     finally:
         over.set()
-        sweeper.join()
+        for each in writers:
+            each.join()
     whole = histories(lake)
     for number in range(3):
         copied = Lake(tmp_path / str(number) / "lake")
