@@ -67,8 +67,9 @@ def test_a_copy_made_while_sweeps_go_on_has_every_row_of_every_sweep_in_it(
     def write_on() -> None:
         # Pages that come while they are read, which tar tells by its exit status.
         with (lake.path / "raw" / service.project_id / "pages").open("ab", buffering=0) as file:
-            while not over.wait(0.0005):
-                file.write(bytes(4096))
+            file.write(bytes(40_000_000))
+            while not over.wait(0.004):
+                file.write(b"page")
 
     writers = [threading.Thread(target=each) for each in (sweep_on, write_on)]
     for each in writers:

@@ -143,7 +143,8 @@ def test_a_day_of_which_nothing_was_metered_has_no_figure(built_lake: Lake) -> N
     result = run(built_lake, "DE-1", "--day", "2026-12-14", "--project-id", FIRST)
     assert (result.exit_code, result.stdout) == (2, "")
     assert one_line(result) == (
-        "nothing was metered on 2026-12-14, so nothing is known of it: name a day from 2026-10-12 to 2026-10-13"
+        "nothing was metered on 2026-12-14, so nothing is known of it: "
+        "name a day from 2026-10-12 to 2026-10-13"
     )
 
 
