@@ -18,6 +18,8 @@ from etl.build import build
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.lake import Lake
 
+pytestmark = pytest.mark.long
+
 PAGE = Path(__file__).parents[1] / "docs" / "operator.md"
 FLEET = FleetSettings(instances=80, seed=5, mean_run_hours=1, mean_idle_hours=1)
 

@@ -12,6 +12,8 @@ from bench import flames, growth, measure, pages, performance
 from bench.measure import Run, Service
 from bench.performance import AIMS, DLT, FIRST, FLOOR, REPEATED, SWEEP, Results
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Service]:

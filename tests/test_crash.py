@@ -20,6 +20,8 @@ from etl.settings import Settings
 from etl.sweep import sweep
 from etl.views import connect
 
+pytestmark = pytest.mark.long
+
 KILLS = 10  # `make torture` has some hundreds
 
 

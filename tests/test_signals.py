@@ -17,6 +17,8 @@ from etl import query
 from etl.emulator import Clock, Emulator, Fleet, FleetSettings
 from etl.lake import Lake
 
+pytestmark = pytest.mark.long
+
 FLEET = FleetSettings(instances=60, seed=3)
 LINE = [sys.executable, "-c", "from etl.cli import main; main()"]
 
