@@ -144,9 +144,7 @@ def test_a_lake_that_fails_a_check_ends_with_4(service: Emulator, tmp_path: Path
 def test_what_would_end_a_run_after_its_sweep_is_said_before(
     name: str, value: str, said: str, service: Emulator, tmp_path: Path
 ) -> None:
-    lake = Lake(tmp_path / "lake")
-    swept(service, lake)
-    environment = environment_for(service, lake.path, **{f"DEMETER_{name}": value})
+    environment = environment_for(service, tmp_path / "lake", **{f"DEMETER_{name}": value})
     result = CliRunner().invoke(main, ["check", "--format", "json"], env=environment)
     [found] = [each for each in json.loads(result.stdout) if each["name"] == "run"]
     assert (result.exit_code, found["status"]) == (4, "fail")
