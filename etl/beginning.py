@@ -77,11 +77,12 @@ def init(given: dict[str, Any], /, force: bool, no_test: bool, **told: Any) -> N
     values = _answered({name: value for name, value in told.items() if value not in (None, "")})
     for name, value in values.items():
         _check(name, value, bool(values.get("allow_http")))
-    settingsfile.write(path, settingsfile.text(_placed(values)), force=force)
+    placed = _placed(values)
+    settingsfile.write(path, settingsfile.text(placed), force=force)
     click.echo(f"wrote {path}: every setting is in it, with its meaning")
-    for name, value in _placed(values).items():
+    for name, value in placed.items():
         before = os.environ.get(PREFIX + name.upper())
-        if before and before != str(value):
+        if before and before.lower() != str(value).lower():
             click.echo(
                 f"{PREFIX}{name.upper()} is set in the environment and goes before {name} in this file: "
                 "unset it to use the file's",

@@ -367,6 +367,17 @@ def test_a_hint_at_a_checkpoint_that_cannot_be_read_is_named_with_what_helps(lak
     assert rows_of(Lake(lake.path), "slices") == before
 
 
+def test_a_log_without_a_hint_is_named_for_what_it_misses_itself(lake: Lake) -> None:
+    log = lake.path / "tables" / "slices" / "_delta_log"
+    assert not (log / "_last_checkpoint").exists()
+    for commit in log.glob("*.json"):
+        commit.unlink()
+    found = damage.find(lake.root)
+    assert found
+    assert found.place.endswith("tables/slices/_delta_log")
+    assert str(found).endswith(BACKUP)
+
+
 def test_a_sound_lake_has_no_file_to_name(lake: Lake) -> None:
     assert damage.find(lake.root) is None
     assert published(lake)
